@@ -1,0 +1,189 @@
+//! The codes that records carry, with the names that run files and reports show.
+
+open_code! {
+    /// How a guest page fault was resolved. Linux's own words where it has them.
+    FaultKind: u8 {
+        /// First write to anonymous memory: a zero-filled frame.
+        AnonWrite = 1 => "anon_write",
+        /// First read of anonymous memory: the shared zero page.
+        AnonRead = 2 => "anon_read",
+        /// Read (or execution) of a private file mapping: the page-cache frame, read-only.
+        FileRead = 3 => "file_read",
+        /// Write to a private file mapping: a private copy of the page.
+        FileWrite = 4 => "file_write",
+        /// Read of a shared mapping.
+        SharedRead = 5 => "shared_read",
+        /// Write to a shared mapping.
+        SharedWrite = 6 => "shared_write",
+        /// Write to a present read-only page of a writable private mapping: copied (from another owner or the zero page).
+        Cow = 7 => "cow",
+        /// The stack VMA had to grow (the frame is anonymous).
+        Stack = 8 => "stack",
+        /// The page came back from swap.
+        SwapIn = 9 => "swap_in",
+        /// A huge page was mapped.
+        Huge = 10 => "huge",
+        /// Rights raised in place, no frame taken.
+        Prot = 11 => "prot",
+        /// A fault on kernel memory.
+        Kernel = 12 => "kernel",
+        /// The page was already mapped as wanted.
+        Spurious = 13 => "spurious",
+        /// No VMA there: SIGSEGV, SEGV_MAPERR.
+        SegvMapErr = 14 => "segv_maperr",
+        /// A VMA, but not with these rights: SIGSEGV, SEGV_ACCERR.
+        SegvAccErr = 15 => "segv_accerr",
+        /// Past the end of the mapped file: SIGBUS.
+        SigBus = 16 => "sigbus",
+        /// No frame could be found.
+        Oom = 17 => "oom",
+    }
+}
+
+open_code! {
+    /// Who a frame was taken for.
+    Owner: u8 {
+        /// Not handed out (or never announced).
+        None = 0 => "none",
+        /// The kernel's image: text, data, bss.
+        Kernel = 1 => "kernel",
+        /// Boot info, initial page tables, arguments: what the VMM wrote before the start.
+        Boot = 2 => "boot",
+        /// The initramfs.
+        Initramfs = 3 => "initramfs",
+        /// The `Page` array.
+        MemMap = 4 => "mem_map",
+        /// A page-table page.
+        PageTable = 5 => "page_table",
+        /// A kernel stack.
+        KernelStack = 6 => "kernel_stack",
+        /// Anonymous user memory.
+        Anon = 7 => "anon",
+        /// A page-cache page: the contents of a file.
+        File = 8 => "file",
+        /// A private copy of a file page.
+        FileCow = 9 => "file_cow",
+        /// Slots of an arena: VMAs and other kernel objects.
+        Slab = 10 => "slab",
+        /// A node of a page-cache index.
+        PageCacheNode = 11 => "page_cache_node",
+        /// The shared zero page.
+        ZeroPage = 12 => "zero_page",
+        /// A kernel buffer.
+        Buffer = 13 => "buffer",
+        /// Firmware, holes: never given to the allocator.
+        Reserved = 14 => "reserved",
+    }
+}
+
+open_code! {
+    /// What happened to a frame.
+    FrameOp: u8 {
+        /// In use since before tracing began: announced after the fact.
+        Announce = 1 => "announce",
+        /// Taken from the allocator.
+        Alloc = 2 => "alloc",
+        /// Given back.
+        Free = 3 => "free",
+    }
+}
+
+open_code! {
+    /// Linux's zones.
+    Zone: u8 {
+        /// Below 16 MiB.
+        Dma = 0 => "DMA",
+        /// Below 4 GiB.
+        Dma32 = 1 => "DMA32",
+        /// The rest of directly mapped memory.
+        Normal = 2 => "Normal",
+        /// Movable allocations only.
+        Movable = 3 => "Movable",
+    }
+}
+
+open_code! {
+    /// Linux's migrate types.
+    MigrateType: u8 {
+        /// Kernel memory that cannot move.
+        Unmovable = 0 => "Unmovable",
+        /// User memory.
+        Movable = 1 => "Movable",
+        /// Caches that can be dropped.
+        Reclaimable = 2 => "Reclaimable",
+    }
+}
+
+open_code! {
+    /// What happened to a VMA.
+    VmaOp: u8 {
+        /// A new range was mapped (before any merge).
+        Map = 1 => "map",
+        /// A range was unmapped.
+        Unmap = 2 => "unmap",
+        /// A range changed its rights.
+        Protect = 3 => "protect",
+        /// The heap grew or shrank; the range is the whole heap after it.
+        Brk = 4 => "brk",
+        /// The stack grew; the range is the whole stack after it.
+        Grow = 5 => "grow",
+        /// A VMA was split; the range is the lower part.
+        Split = 6 => "split",
+        /// Neighbours were merged; the range is the result.
+        Merge = 7 => "merge",
+        /// MADV_DONTNEED over a range.
+        DontNeed = 8 => "dontneed",
+    }
+}
+
+open_code! {
+    /// What happened to a process.
+    ProcessOp: u8 {
+        /// A program was started.
+        Exec = 1 => "exec",
+        /// A program ended; the value is its wait status, as `wait(2)` encodes it.
+        Exit = 2 => "exit",
+    }
+}
+
+open_code! {
+    /// What a bulk record carries.
+    BulkKind: u8 {
+        /// Bytes the program wrote; `name` is 1 for standard output, 2 for standard error.
+        Console = 1 => "console",
+        /// A binary snapshot; `name` is a [`SnapshotKind`], `moment` a [`Moment`].
+        Snapshot = 2 => "snapshot",
+        /// A line the kernel has to say.
+        KernelLog = 3 => "kernel_log",
+        /// The text of a kernel panic; the panic port follows.
+        Panic = 4 => "panic",
+        /// Why the program was ended by a signal: text for people.
+        Diagnosis = 5 => "diagnosis",
+    }
+}
+
+open_code! {
+    /// Which binary structure a snapshot record carries.
+    SnapshotKind: u8 {
+        /// One [`crate::snapshot::MmHeader`] and its [`crate::snapshot::VmaEntry`]s: maps, smaps, status are made of it.
+        Mm = 1 => "mm",
+        /// One [`crate::snapshot::MemHeader`] and its [`crate::snapshot::ZoneEntry`]s: meminfo, buddyinfo, zoneinfo.
+        Memory = 2 => "memory",
+        /// The array of [`crate::vmstat::Counter`]s.
+        VmStat = 3 => "vmstat",
+        /// Counts of system calls answered with ENOSYS: [`crate::snapshot::MissingSyscall`]s.
+        MissingSyscalls = 4 => "missing_syscalls",
+    }
+}
+
+open_code! {
+    /// When a snapshot was taken.
+    Moment: u8 {
+        /// The program was loaded and has not run yet.
+        Exec = 1 => "exec",
+        /// The program has ended and its memory is still there.
+        Exit = 2 => "exit",
+        /// Asked for in between.
+        Request = 3 => "request",
+    }
+}

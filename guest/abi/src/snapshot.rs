@@ -1,0 +1,198 @@
+//! Snapshots of the guest's state: binary, cheap to write in the guest; the texts of `/proc` are made of them by
+//! `pagelab_mm::text`, in the guest for a program that reads `/proc` and on the host for the run file.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A process's memory as a whole: Linux's `/proc/PID/status` and the frame of `maps` and `smaps`.
+/// `vma_count` [`VmaEntry`]s follow. Sizes are in pages unless they say bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct MmHeader {
+    /// The process.
+    pub pid: u32,
+    /// Entries that follow.
+    pub vma_count: u32,
+    /// Comm: the program's base name, NUL-padded (Linux's TASK_COMM_LEN).
+    pub comm: [u8; 16],
+    /// Largest total size so far.
+    pub peak_vm: u64,
+    /// Total size now.
+    pub total_vm: u64,
+    /// Locked pages.
+    pub locked_vm: u64,
+    /// Largest RSS so far.
+    pub hiwater_rss: u64,
+    /// Anonymous pages present (the zero page does not count).
+    pub rss_anon: u64,
+    /// File pages present.
+    pub rss_file: u64,
+    /// Shared-memory pages present.
+    pub rss_shmem: u64,
+    /// Private writable pages that are not stack.
+    pub data_vm: u64,
+    /// Stack pages.
+    pub stack_vm: u64,
+    /// Executable pages.
+    pub exec_vm: u64,
+    /// Bytes of page tables.
+    pub pgtables_bytes: u64,
+    /// Pages in swap.
+    pub swap: u64,
+    /// Bytes of the program's text (status' VmExe is this, rounded).
+    pub text_bytes: u64,
+    /// Minor faults so far.
+    pub min_flt: u64,
+    /// Major faults so far.
+    pub maj_flt: u64,
+    /// Program break: start and end.
+    pub brk: [u64; 2],
+}
+
+/// One VMA: a row of `maps`, an entry of `smaps`. Counts are in pages and come from a walk over its PTEs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct VmaEntry {
+    /// First byte.
+    pub start: u64,
+    /// First byte after it.
+    pub end: u64,
+    /// Offset in the file in bytes (0 for anonymous memory).
+    pub offset: u64,
+    /// Inode number, 0 for anonymous memory.
+    pub inode: u64,
+    /// String id of the file or name; 0 if none.
+    pub name: u32,
+    /// [`VmaBits`].
+    pub bits: u32,
+    /// Present PTEs, without the zero page.
+    pub rss: u32,
+    /// Of these: anonymous.
+    pub anonymous: u32,
+    /// Of these: mapped twice or more and clean.
+    pub shared_clean: u32,
+    /// Mapped twice or more and dirty.
+    pub shared_dirty: u32,
+    /// Mapped once and clean.
+    pub private_clean: u32,
+    /// Mapped once and dirty.
+    pub private_dirty: u32,
+    /// With the accessed bit.
+    pub referenced: u32,
+    /// In swap.
+    pub swap: u32,
+    /// Proportional set size in units of 1/4096 page, so in bytes.
+    pub pss: u64,
+    /// The dirty part of it.
+    pub pss_dirty: u64,
+    /// PTEs that map the zero page (not in rss).
+    pub zero: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+bitflags::bitflags! {
+    /// A VMA's properties, as `maps` and `VmFlags` show them.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct VmaBits: u32 {
+        /// Readable.
+        const READ = 1 << 0;
+        /// Writable.
+        const WRITE = 1 << 1;
+        /// Executable.
+        const EXEC = 1 << 2;
+        /// Shared.
+        const SHARED = 1 << 3;
+        /// May become readable.
+        const MAYREAD = 1 << 4;
+        /// May become writable.
+        const MAYWRITE = 1 << 5;
+        /// May become executable.
+        const MAYEXEC = 1 << 6;
+        /// May be shared.
+        const MAYSHARE = 1 << 7;
+        /// Grows down.
+        const GROWSDOWN = 1 << 8;
+        /// Counts against the commit limit.
+        const ACCOUNT = 1 << 9;
+        /// Reserves nothing.
+        const NORESERVE = 1 << 10;
+        /// Locked in memory.
+        const LOCKED = 1 << 11;
+    }
+}
+
+/// The machine's memory as a whole, in pages; `zone_count` [`ZoneEntry`]s follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct MemHeader {
+    /// Zones that follow.
+    pub zone_count: u32,
+    /// Zero.
+    pub padding: u32,
+    /// All RAM of the guest.
+    pub ram: u64,
+    /// Frames given to the allocator (MemTotal).
+    pub managed: u64,
+    /// Free frames (MemFree).
+    pub free: u64,
+    /// Anonymous frames.
+    pub anon: u64,
+    /// Page-cache frames (Cached).
+    pub file: u64,
+    /// File pages mapped by a process (Mapped).
+    pub mapped: u64,
+    /// Shared-memory frames.
+    pub shmem: u64,
+    /// Frames of kernel objects (Slab).
+    pub slab: u64,
+    /// Frames of page tables.
+    pub page_tables: u64,
+    /// Frames of kernel stacks.
+    pub kernel_stack: u64,
+    /// Pages promised to programs (Committed_AS).
+    pub committed: u64,
+}
+
+/// Orders a zone's free lists have: 0 to 10.
+pub const ORDERS: usize = 11;
+
+/// One zone, in pages.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ZoneEntry {
+    /// [`crate::code::Zone`].
+    pub zone: crate::code::Zone,
+    /// NUMA node.
+    pub node: u8,
+    /// Zero.
+    pub padding: [u8; 6],
+    /// First frame number.
+    pub start_pfn: u64,
+    /// Frames from the first to the last.
+    pub spanned: u64,
+    /// Of these: RAM.
+    pub present: u64,
+    /// Of these: given to the allocator.
+    pub managed: u64,
+    /// Free frames.
+    pub free: u64,
+    /// Watermarks min, low, high.
+    pub watermark: [u64; 3],
+    /// Free blocks of each order.
+    pub free_blocks: [u64; ORDERS],
+}
+
+/// A system call the guest does not have, and how often it was asked for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct MissingSyscall {
+    /// Number.
+    pub number: u32,
+    /// Calls.
+    pub count: u32,
+}
+
+const _: () = assert!(size_of::<MmHeader>() == 160);
+const _: () = assert!(size_of::<VmaEntry>() == 96);
+const _: () = assert!(size_of::<MemHeader>() == 96);
+const _: () = assert!(size_of::<ZoneEntry>() == 160);

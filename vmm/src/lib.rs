@@ -1,0 +1,4 @@
+//! pagelab's host side: a VMM that boots the guest kernel under KVM, records every page fault in both dimensions, and
+//! answers questions from the recorded run.
+
+pub mod trace;
