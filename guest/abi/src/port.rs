@@ -8,7 +8,7 @@ pub const BULK: u16 = 0x504;
 pub const EXIT: u16 = 0x508;
 /// The kernel has panicked; the text came before as a bulk record.
 pub const PANIC: u16 = 0x50c;
-/// The guest's very first instruction, and its clock check: EDX:EAX hold a TSC reading taken just before.
+/// The guest's very first act, and its clock check: R8 holds a TSC reading taken just before. The value is ignored.
 pub const CLOCK: u16 = 0x510;
 /// The boot info has another [`crate::ABI_VERSION`]; the value is the guest's own.
 pub const ABI_MISMATCH: u16 = 0x514;
