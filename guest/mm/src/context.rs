@@ -1,8 +1,14 @@
 //! What every operation of memory management works on.
 
-use pagelab_abi::vmstat;
+use pagelab_abi::{code::Owner, vmstat};
 
-use crate::{frame::Frames, machine::Machine, trace::Trace};
+use crate::{
+    arena::{Arena, Slot},
+    frame::{Frames, Gfp, OutOfMemory},
+    machine::Machine,
+    trace::Trace,
+    vma::Vma,
+};
 
 /// The machine, the trace, the frame allocator and the counters, passed down together. One lock around it is enough
 /// for several CPUs to share it.
@@ -15,12 +21,48 @@ pub struct Context<M, T> {
     pub frames: Frames,
     /// Linux's event counters.
     pub stats: VmStat,
+    /// The VMAs of all processes.
+    pub vmas: Arena<Vma>,
 }
 
 impl<M: Machine, T: Trace> Context<M, T> {
     /// A context with an allocator that owns no frames yet.
     pub fn new(machine: M, trace: T) -> Self {
-        Context { machine, trace, frames: Frames::new(), stats: VmStat::default() }
+        Context { machine, trace, frames: Frames::new(), stats: VmStat::default(), vmas: Arena::new() }
+    }
+
+    /// The VMA in a live slot.
+    #[inline]
+    pub fn vma(&self, slot: Slot) -> &Vma {
+        self.vmas.get(&self.machine, slot)
+    }
+
+    /// The VMA in a live slot, writable.
+    #[inline]
+    pub fn vma_mut(&mut self, slot: Slot) -> &mut Vma {
+        self.vmas.get_mut(&mut self.machine, slot)
+    }
+
+    /// Stores a VMA; takes a frame when the arena has no room.
+    #[track_caller]
+    pub fn alloc_vma(&mut self, vma: Vma) -> Result<Slot, OutOfMemory> {
+        if self.vmas.is_full() {
+            let frame = self.alloc_frame(Gfp::KERNEL, Owner::Slab)?;
+            self.vmas.add_frame(&mut self.machine, frame);
+        }
+        self.vmas.insert(&mut self.machine, vma).ok_or(OutOfMemory)
+    }
+
+    /// Forgets a VMA, and gives its frame back when it was the last in it and other frames have room.
+    ///
+    /// # Panics
+    /// When the slot holds no live VMA: a bug that would corrupt memory if it went on.
+    #[track_caller]
+    pub fn free_vma(&mut self, slot: Slot) {
+        let emptied = self.vmas.remove(&mut self.machine, slot).expect("a VMA is freed once");
+        if let Some(frame) = emptied {
+            self.free_frames(frame, 0).expect("the arena's frames are its own");
+        }
     }
 }
 

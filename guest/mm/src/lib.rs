@@ -12,6 +12,7 @@ pub mod context;
 pub mod errno;
 pub mod frame;
 pub mod machine;
+pub mod memblock;
 pub mod page_table;
 pub mod space;
 pub mod trace;

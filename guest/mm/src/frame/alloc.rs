@@ -1,0 +1,129 @@
+//! Taking frames: zone fallback, watermarks, and what is noted of a block that is handed out.
+
+use core::panic::Location;
+
+use pagelab_abi::{
+    code::{FrameOp, MigrateType, Owner, Zone as ZoneCode},
+    event,
+    vmstat::Counter,
+};
+
+use super::{Frames, Gfp, MAX_ORDER, OutOfMemory, Page, PageState, ZONES, owner_index};
+use crate::{
+    context::Context,
+    machine::{Machine, Pfn},
+    trace::Trace,
+};
+
+/// The counter of frames handed out, by zone.
+const PGALLOC: [Counter; ZONES] = [Counter::PgallocDma, Counter::PgallocDma32, Counter::PgallocNormal];
+
+impl<M: Machine, T: Trace> Context<M, T> {
+    /// Takes one frame; see [`Context::alloc_frames`].
+    #[inline]
+    #[track_caller]
+    pub fn alloc_frame(&mut self, gfp: Gfp, owner: Owner) -> Result<Pfn, OutOfMemory> {
+        self.alloc_frames(0, gfp, owner)
+    }
+
+    /// Takes `1 << order` contiguous frames, aligned to their number, for `owner`, with one reference.
+    ///
+    /// The request starts in the highest zone that `gfp` allows and falls back to lower ones. It first leaves every
+    /// zone its low watermark, then goes down to the min watermark, or below it with [`Gfp::ATOMIC`].
+    #[inline]
+    #[track_caller]
+    pub fn alloc_frames(&mut self, order: u8, gfp: Gfp, owner: Owner) -> Result<Pfn, OutOfMemory> {
+        let call_site = Location::caller();
+        self.alloc_frames_at(order, gfp, owner, call_site)
+    }
+
+    fn alloc_frames_at(
+        &mut self,
+        order: u8,
+        gfp: Gfp,
+        owner: Owner,
+        call_site: &'static Location<'static>,
+    ) -> Result<Pfn, OutOfMemory> {
+        let zone = self.frames.choose_zone(order, gfp)?;
+        let pages = self.machine.pages_mut();
+        let first = self.frames.zones[zone].take(pages, order).ok_or(OutOfMemory)?;
+        pages[first as usize] =
+            Page { state: PageState::USED, order, owner, zone: zone as u8, refcount: 1, ..Page::default() };
+        self.frames.owned[owner_index(owner)] += 1 << order;
+        self.stats.add(PGALLOC[zone], 1 << order);
+        if gfp.contains(Gfp::ZERO) {
+            for pfn in first..first + (1 << order) {
+                self.machine.zero_frame(Pfn(pfn));
+            }
+        }
+        let event = event::Frame {
+            pfn: first,
+            frames: 1 << order,
+            op: FrameOp::Alloc,
+            order,
+            zone: ZoneCode(zone as u8),
+            migratetype: gfp.migrate_type(),
+            owner,
+            padding: [0; 3],
+            gfp: gfp.bits(),
+            call_site: 0,
+            reserved: [0; 2],
+        };
+        self.trace.frame(event, call_site);
+        Ok(Pfn(first))
+    }
+}
+
+impl Frames {
+    /// The zone a request is met from.
+    #[inline]
+    fn choose_zone(&self, order: u8, gfp: Gfp) -> Result<usize, OutOfMemory> {
+        let highest = gfp.highest_zone();
+        // The usual case at once: the first zone of the list has plenty.
+        let first = highest.min(self.highest);
+        if order <= MAX_ORDER && self.zones[first].leaves(self.zones[first].watermarks.low, order, highest) {
+            return Ok(first);
+        }
+        self.choose_zone_slowly(order, gfp, first, highest)
+    }
+
+    #[cold]
+    fn choose_zone_slowly(&self, order: u8, gfp: Gfp, first: usize, highest: usize) -> Result<usize, OutOfMemory> {
+        if order > MAX_ORDER {
+            return Err(OutOfMemory);
+        }
+        let list = || (0..=first).rev();
+        list()
+            .find(|&zone| self.zones[zone].leaves(self.zones[zone].watermarks.low, order, highest))
+            .or_else(|| {
+                list().find(|&zone| self.zones[zone].leaves(self.zones[zone].watermarks.last_mark(gfp), order, highest))
+            })
+            .ok_or(OutOfMemory)
+    }
+}
+
+impl Gfp {
+    /// Index of the highest zone the request may use.
+    #[inline]
+    fn highest_zone(self) -> usize {
+        if !self.intersects(Gfp::DMA.union(Gfp::DMA32)) {
+            2
+        } else if self.contains(Gfp::DMA) {
+            0
+        } else {
+            1
+        }
+    }
+
+    /// The migrate type the request asks for.
+    #[inline]
+    pub fn migrate_type(self) -> MigrateType {
+        if self.contains(Gfp::RECLAIMABLE) {
+            MigrateType::Reclaimable
+        } else if self.contains(Gfp::MOVABLE) {
+            MigrateType::Movable
+        } else {
+            MigrateType::Unmovable
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The smallest machine the frame allocator runs on: a `Page` array, and contents for the frames that are touched.
+
+use std::{collections::HashMap, panic::Location};
+
+use pagelab_mm::{
+    abi::event,
+    context::Context,
+    frame::Page,
+    machine::{Frame, Machine, Pfn},
+    memblock::Memblock,
+    trace::Trace,
+};
+
+/// A frame nobody has written.
+static ZERO: Frame = Frame([0; 512]);
+
+/// Frames without a CPU: no page tables are walked here.
+pub(crate) struct Memory {
+    pages: Vec<Page>,
+    contents: HashMap<Pfn, Box<Frame>>,
+}
+
+impl Machine for Memory {
+    fn pages(&self) -> &[Page] {
+        &self.pages
+    }
+    fn pages_mut(&mut self) -> &mut [Page] {
+        &mut self.pages
+    }
+    fn frame(&self, pfn: Pfn) -> &Frame {
+        self.contents.get(&pfn).map_or(&ZERO, |frame| frame)
+    }
+    fn frame_mut(&mut self, pfn: Pfn) -> &mut Frame {
+        self.contents.entry(pfn).or_insert_with(|| Box::new(ZERO))
+    }
+    fn zero_frame(&mut self, pfn: Pfn) {
+        *self.frame_mut(pfn) = ZERO;
+    }
+    fn copy_frame(&mut self, _to: Pfn, _from: Pfn) {
+        unreachable!("the frame allocator copies nothing")
+    }
+    fn copy_bytes(&mut self, _to: Pfn, _to_offset: usize, _from: u64, _length: usize) {
+        unreachable!("the frame allocator copies nothing")
+    }
+    fn pte(&self, _table: Pfn, _index: usize) -> u64 {
+        unreachable!("the frame allocator has no page tables")
+    }
+    fn set_pte(&mut self, _table: Pfn, _index: usize, _value: u64) {
+        unreachable!("the frame allocator has no page tables")
+    }
+    fn swap_pte(&mut self, _table: Pfn, _index: usize, _value: u64) -> u64 {
+        unreachable!("the frame allocator has no page tables")
+    }
+    fn flush_page(&mut self, _root: Pfn, _address: u64) {
+        unreachable!("the frame allocator has no page tables")
+    }
+    fn flush_all(&mut self, _root: Pfn) {
+        unreachable!("the frame allocator has no page tables")
+    }
+}
+
+/// Keeps the frame events, with the lines that caused them.
+#[derive(Default)]
+pub(crate) struct Events(pub(crate) Vec<(event::Frame, &'static Location<'static>)>);
+
+impl Trace for Events {
+    fn frame(&mut self, event: event::Frame, call_site: &'static Location<'static>) {
+        self.0.push((event, call_site));
+    }
+    fn vma(&mut self, _event: event::Vma) {
+        unreachable!("the frame allocator has no VMAs")
+    }
+}
+
+pub(crate) type TestContext = Context<Memory, Events>;
+
+/// A context whose allocator owns what a memblock left free.
+pub(crate) fn context_of(memblock: &Memblock) -> TestContext {
+    let frames = memblock.ram().map(|ram| ram.end >> 12).max().unwrap_or(0);
+    let memory = Memory { pages: vec![Page::default(); frames as usize], contents: HashMap::new() };
+    let mut cx = Context::new(memory, Events::default());
+    cx.init_frames(memblock);
+    cx
+}
+
+/// A context with `bytes` of RAM from 0 and the first MiB reserved.
+pub(crate) fn context(bytes: u64) -> TestContext {
+    let mut memblock = Memblock::new();
+    memblock.add_ram(0, bytes).expect("one range");
+    memblock.reserve(0, 1 << 20, pagelab_mm::abi::code::Owner::Boot).expect("one range");
+    context_of(&memblock)
+}
