@@ -40,6 +40,19 @@ open_code! {
     }
 }
 
+impl FaultKind {
+    /// Whether the fault counts in vmstat's `pgfault` (and, if major, `pgmajfault`): as in Linux every fault does that
+    /// gets as far as a VMA that grants the access.
+    pub const fn counts_as_pgfault(self) -> bool {
+        !matches!(self, Self::Kernel | Self::SegvMapErr | Self::SegvAccErr)
+    }
+
+    /// Whether the fault counts in its process's `min_flt` or `maj_flt`: as in Linux only a fault that succeeds does.
+    pub const fn counts_for_task(self) -> bool {
+        self.counts_as_pgfault() && !matches!(self, Self::SigBus | Self::Oom)
+    }
+}
+
 open_code! {
     /// Who a frame was taken for.
     Owner: u8 {
