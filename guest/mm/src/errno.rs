@@ -1,4 +1,4 @@
-//! Linux's error numbers, as far as memory management answers with them.
+//! Linux's error numbers, as far as the guest answers with them.
 
 /// A Linux errno value (x86-64).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -7,11 +7,19 @@ pub struct Errno(pub u16);
 #[allow(missing_docs, reason = "the names are Linux's own")]
 impl Errno {
     pub const EPERM: Errno = Errno(1);
+    pub const ENOENT: Errno = Errno(2);
+    pub const ESRCH: Errno = Errno(3);
+    pub const E2BIG: Errno = Errno(7);
+    pub const EBADF: Errno = Errno(9);
     pub const EAGAIN: Errno = Errno(11);
     pub const ENOMEM: Errno = Errno(12);
     pub const EACCES: Errno = Errno(13);
     pub const EFAULT: Errno = Errno(14);
+    pub const EBUSY: Errno = Errno(16);
     pub const EEXIST: Errno = Errno(17);
+    pub const ENODEV: Errno = Errno(19);
     pub const EINVAL: Errno = Errno(22);
+    pub const ENAMETOOLONG: Errno = Errno(36);
+    pub const ENOSYS: Errno = Errno(38);
     pub const EOVERFLOW: Errno = Errno(75);
 }

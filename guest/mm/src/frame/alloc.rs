@@ -51,11 +51,6 @@ impl<M: Machine, T: Trace> Context<M, T> {
             Page { state: PageState::USED, order, owner, zone: zone as u8, refcount: 1, ..Page::default() };
         self.frames.owned[owner_index(owner)] += 1 << order;
         self.stats.add(PGALLOC[zone], 1 << order);
-        if gfp.contains(Gfp::ZERO) {
-            for pfn in first..first + (1 << order) {
-                self.machine.zero_frame(Pfn(pfn));
-            }
-        }
         let event = event::Frame {
             pfn: first,
             frames: 1 << order,
@@ -69,7 +64,13 @@ impl<M: Machine, T: Trace> Context<M, T> {
             call_site: 0,
             reserved: [0; 2],
         };
+        // The event comes before the first touch, so that a host fault in it finds its owner.
         self.trace.frame(event, call_site);
+        if gfp.contains(Gfp::ZERO) {
+            for pfn in first..first + (1 << order) {
+                self.machine.zero_frame(Pfn(pfn));
+            }
+        }
         Ok(Pfn(first))
     }
 }
