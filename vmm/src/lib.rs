@@ -2,3 +2,4 @@
 //! answers questions from the recorded run.
 
 pub mod trace;
+pub mod vm;
