@@ -50,11 +50,8 @@ fn build() -> Result<(), String> {
     text += "static PROGRAMS: &[Builtin] = &[\n";
     for (name, description) in programs(&user.join("src/bin"))? {
         let elf = binaries.join(&name);
-        writeln!(
-            text,
-            "    Builtin {{ name: {name:?}, description: {description:?}, elf: include_bytes!({elf:?}) }},"
-        )
-        .map_err(|error| error.to_string())?;
+        writeln!(text, "    Builtin {{ name: {name:?}, description: {description:?}, elf: include_bytes!({elf:?}) }},")
+            .map_err(|error| error.to_string())?;
     }
     text += "];\n";
     let file = out.join("builtin.rs");
@@ -114,9 +111,10 @@ fn programs(directory: &Path) -> Result<Vec<(String, String)>, String> {
     let mut programs = Vec::new();
     for entry in fs::read_dir(directory).map_err(problem)? {
         let path = entry.map_err(problem)?.path();
-        let (Some(name), Some("rs")) =
-            (path.file_stem().and_then(|name| name.to_str()), path.extension().and_then(|extension| extension.to_str()))
-        else {
+        let (Some(name), Some("rs")) = (
+            path.file_stem().and_then(|name| name.to_str()),
+            path.extension().and_then(|extension| extension.to_str()),
+        ) else {
             continue;
         };
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
