@@ -16,7 +16,6 @@ pub mod boot;
 pub mod code;
 pub mod event;
 pub mod layout;
-pub mod name;
 pub mod port;
 pub mod record;
 pub mod ring;

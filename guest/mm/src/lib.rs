@@ -7,13 +7,19 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "sim")]
+extern crate std;
+
 pub mod arena;
 pub mod context;
 pub mod errno;
+pub mod fault;
 pub mod frame;
 pub mod machine;
 pub mod memblock;
 pub mod page_table;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod space;
 pub mod trace;
 pub mod vma;

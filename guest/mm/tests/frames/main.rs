@@ -3,7 +3,3 @@
 mod arena;
 mod buddy;
 mod machine;
-mod memblock;
-mod oracle;
-mod state_machine;
-mod zones;
