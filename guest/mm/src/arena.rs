@@ -43,6 +43,8 @@ impl fmt::Display for NotLive {
     }
 }
 
+impl core::error::Error for NotLive {}
+
 /// Objects of type `T`, 64 bytes each, in frames of their own.
 ///
 /// The arena does not call the frame allocator: the one who owns both gives it a frame when it [`is_full`] and takes

@@ -55,6 +55,8 @@ impl fmt::Display for MemblockError {
     }
 }
 
+impl core::error::Error for MemblockError {}
+
 /// RAM and what is reserved of it. Frame 0 is always reserved.
 #[derive(Clone, Debug)]
 pub struct Memblock {

@@ -23,20 +23,30 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline]
     #[track_caller]
     pub fn alloc_frame(&mut self, gfp: Gfp, owner: Owner) -> Result<Pfn, OutOfMemory> {
-        self.alloc_frames(0, gfp, owner)
+        self.alloc_single_at(gfp, owner, Location::caller())
     }
 
     /// Takes `1 << order` contiguous frames, aligned to their number, for `owner`, with one reference.
     ///
     /// The request starts in the highest zone that `gfp` allows and falls back to lower ones. It first leaves every
     /// zone its low watermark, then goes down to the min watermark, or below it with [`Gfp::ATOMIC`].
-    #[inline]
     #[track_caller]
     pub fn alloc_frames(&mut self, order: u8, gfp: Gfp, owner: Owner) -> Result<Pfn, OutOfMemory> {
-        let call_site = Location::caller();
-        self.alloc_frames_at(order, gfp, owner, call_site)
+        self.alloc_frames_at(order, gfp, owner, Location::caller())
     }
 
+    /// A compiled copy for order 0, the one that faults take.
+    #[inline(never)]
+    fn alloc_single_at(
+        &mut self,
+        gfp: Gfp,
+        owner: Owner,
+        call_site: &'static Location<'static>,
+    ) -> Result<Pfn, OutOfMemory> {
+        self.alloc_frames_at(0, gfp, owner, call_site)
+    }
+
+    #[inline(always)]
     fn alloc_frames_at(
         &mut self,
         order: u8,
@@ -77,7 +87,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
 
 impl Frames {
     /// The zone a request is met from.
-    #[inline]
+    #[inline(always)]
     fn choose_zone(&self, order: u8, gfp: Gfp) -> Result<usize, OutOfMemory> {
         let highest = gfp.highest_zone();
         // The usual case at once: the first zone of the list has plenty.
@@ -89,6 +99,7 @@ impl Frames {
     }
 
     #[cold]
+    #[inline(never)]
     fn choose_zone_slowly(&self, order: u8, gfp: Gfp, first: usize, highest: usize) -> Result<usize, OutOfMemory> {
         if order > MAX_ORDER {
             return Err(OutOfMemory);

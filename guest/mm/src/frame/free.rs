@@ -3,7 +3,7 @@
 use core::{fmt, panic::Location};
 
 use pagelab_abi::{
-    code::{FrameOp, MigrateType, Zone as ZoneCode},
+    code::{FrameOp, MigrateType, Owner, Zone as ZoneCode},
     event,
     vmstat::Counter,
 };
@@ -60,6 +60,8 @@ impl fmt::Display for FreeError {
     }
 }
 
+impl core::error::Error for FreeError {}
+
 impl<M: Machine, T: Trace> Context<M, T> {
     /// Gives a block back whose only reference is the caller's.
     #[inline]
@@ -109,29 +111,44 @@ impl<M: Machine, T: Trace> Context<M, T> {
         }
     }
 
+    #[inline]
     fn release(&mut self, pfn: Pfn, page: Page, call_site: &'static Location<'static>) -> Result<(), FreeError> {
         if page.mapcount > 0 {
             return Err(FreeError::Mapped { mapcount: page.mapcount });
         }
+        match page.order {
+            0 => self.release_single(pfn, page.owner, call_site),
+            order => self.release_block(pfn, order, page.owner, call_site),
+        }
+        Ok(())
+    }
+
+    /// A compiled copy for order 0, the one that faults and unmapping take.
+    #[inline(never)]
+    fn release_single(&mut self, pfn: Pfn, owner: Owner, call_site: &'static Location<'static>) {
+        self.release_block(pfn, 0, owner, call_site);
+    }
+
+    #[inline(always)]
+    fn release_block(&mut self, pfn: Pfn, order: u8, owner: Owner, call_site: &'static Location<'static>) {
         let zone = super::zone_index(pfn.0);
-        self.frames.zones[zone].put(self.machine.pages_mut(), pfn.0, page.order);
-        self.frames.owned[owner_index(page.owner)] -= 1 << page.order;
-        self.stats.add(Counter::Pgfree, 1 << page.order);
+        self.frames.zones[zone].put(self.machine.pages_mut(), pfn.0, order);
+        self.frames.owned[owner_index(owner)] -= 1 << order;
+        self.stats.add(Counter::Pgfree, 1 << order);
         let event = event::Frame {
             pfn: pfn.0,
-            frames: 1 << page.order,
+            frames: 1 << order,
             op: FrameOp::Free,
-            order: page.order,
+            order,
             zone: ZoneCode(zone as u8),
             migratetype: MigrateType::Unmovable,
-            owner: page.owner,
+            owner,
             padding: [0; 3],
             gfp: 0,
             call_site: 0,
             reserved: [0; 2],
         };
         self.trace.frame(event, call_site);
-        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use pagelab_abi::{
     snapshot::ORDERS,
 };
 
-use super::{DMA_END, DMA32_END, Frames, MAX_ORDER, Page, PageState, ZONES, watermark, zone_index};
+use super::{DMA_END, DMA32_END, Frames, MAX_ORDER, Page, ZONES, watermark, zone_index};
 use crate::{
     context::Context,
     machine::Machine,
@@ -93,7 +93,7 @@ impl Frames {
         zone.nonempty |= 1 << order;
         zone.free += 1 << order;
         zone.managed += 1 << order;
-        pages[pfn as usize] = Page { state: PageState::FREE, order, zone: index as u8, prev: *last, ..Page::default() };
+        pages[pfn as usize].set_free(order, index as u8, 0, *last);
         if *last == 0 {
             list.head = pfn;
         } else {

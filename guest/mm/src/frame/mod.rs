@@ -9,6 +9,8 @@ mod page;
 mod watermark;
 mod zone;
 
+use core::fmt;
+
 use pagelab_abi::{
     code::{Owner, Zone as ZoneCode},
     layout::PAGE_SHIFT,
@@ -107,6 +109,14 @@ impl Frames {
 /// No frame could be found for a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutOfMemory;
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("out of memory")
+    }
+}
+
+impl core::error::Error for OutOfMemory {}
 
 /// The zone a frame number belongs to, whether there is RAM or not.
 #[inline]

@@ -32,6 +32,19 @@ pub struct Page {
     pub private: u32,
 }
 
+impl Page {
+    /// Makes it the head of a free block. What else is in it no longer means anything.
+    #[inline]
+    pub(super) fn set_free(&mut self, order: u8, zone: u8, next: u32, prev: u32) {
+        self.state = PageState::FREE;
+        self.order = order;
+        self.owner = Owner::None;
+        self.zone = zone;
+        self.next = next;
+        self.prev = prev;
+    }
+}
+
 /// Whether a frame heads a block.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -43,7 +43,7 @@ impl Watermarks {
 
 impl Zone {
     /// Whether a request for a block of `order` that may use zones up to `highest` leaves more than `mark` here.
-    #[inline]
+    #[inline(always)]
     pub(super) fn leaves(&self, mark: u64, order: u8, highest: usize) -> bool {
         self.free >= mark + self.watermarks.lowmem_reserve[highest] + (1 << order)
             && self.order_with_block(order).is_some()

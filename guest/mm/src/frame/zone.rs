@@ -50,21 +50,44 @@ impl Zone {
 
     /// Takes a block of `order` out of the free lists, splitting a larger one if need be, and returns its first frame.
     /// The caller writes that frame's `Page` afresh.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, pages: &mut [Page], order: u8) -> Option<u32> {
         let mut found = self.order_with_block(order)?;
-        let pfn = self.lists[usize::from(found)].head;
-        self.unlink(pages, pfn, found);
+        let pfn = self.pop(pages, found);
+        self.free -= 1 << order;
         while found > order {
             found -= 1;
-            self.link(pages, pfn + (1 << found), found);
+            self.start_list(pages, pfn + (1 << found), found);
         }
-        self.free -= 1 << order;
         Some(pfn)
     }
 
-    /// Puts a block into the free lists, joined with its free buddies.
+    /// Takes the first block out of a list that has one.
     #[inline]
+    fn pop(&mut self, pages: &mut [Page], order: u8) -> u32 {
+        let list = &mut self.lists[usize::from(order)];
+        let pfn = list.head;
+        let next = pages[pfn as usize].next;
+        list.head = next;
+        list.count -= 1;
+        if next == 0 {
+            self.nonempty ^= 1 << order;
+        } else {
+            pages[next as usize].prev = 0;
+        }
+        pfn
+    }
+
+    /// Makes a frame the head of a free block, alone in its list: the upper half of a split goes where no block was.
+    #[inline]
+    fn start_list(&mut self, pages: &mut [Page], pfn: u32, order: u8) {
+        self.lists[usize::from(order)] = FreeList { head: pfn, count: 1 };
+        self.nonempty |= 1 << order;
+        pages[pfn as usize].set_free(order, super::zone_index(pfn) as u8, 0, 0);
+    }
+
+    /// Puts a block into the free lists, joined with its free buddies.
+    #[inline(always)]
     pub(super) fn put(&mut self, pages: &mut [Page], mut pfn: u32, mut order: u8) {
         self.free += 1 << order;
         while order < MAX_ORDER {
@@ -87,14 +110,14 @@ impl Zone {
 
     /// Makes a frame the head of a free block, first in its list.
     #[inline]
-    pub(super) fn link(&mut self, pages: &mut [Page], pfn: u32, order: u8) {
+    fn link(&mut self, pages: &mut [Page], pfn: u32, order: u8) {
         let list = &mut self.lists[usize::from(order)];
         let next = list.head;
         list.head = pfn;
         list.count += 1;
         self.nonempty |= 1 << order;
         let zone = super::zone_index(pfn) as u8;
-        pages[pfn as usize] = Page { state: PageState::FREE, order, zone, next, ..Page::default() };
+        pages[pfn as usize].set_free(order, zone, next, 0);
         if next != 0 {
             pages[next as usize].prev = pfn;
         }
@@ -109,7 +132,7 @@ impl Zone {
         if prev == 0 {
             list.head = next;
             if next == 0 {
-                self.nonempty &= !(1 << order);
+                self.nonempty ^= 1 << order;
             }
         } else {
             pages[prev as usize].next = next;
