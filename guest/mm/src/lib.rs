@@ -21,6 +21,7 @@ pub mod page_table;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod space;
+pub mod text;
 pub mod trace;
 pub mod vma;
 
