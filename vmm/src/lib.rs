@@ -1,4 +1,7 @@
 //! pagelab's host side: a VMM that boots the guest kernel under KVM, records every page fault in both dimensions, and
 //! answers questions from the recorded run.
 
+pub mod analysis;
+pub mod builtin;
 pub mod trace;
+pub mod vm;

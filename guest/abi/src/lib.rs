@@ -16,6 +16,7 @@ pub mod boot;
 pub mod code;
 pub mod event;
 pub mod layout;
+pub mod name;
 pub mod port;
 pub mod record;
 pub mod ring;

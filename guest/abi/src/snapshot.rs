@@ -118,6 +118,8 @@ bitflags::bitflags! {
         const NORESERVE = 1 << 10;
         /// Locked in memory.
         const LOCKED = 1 << 11;
+        /// Never huge pages.
+        const NOHUGEPAGE = 1 << 12;
     }
 }
 

@@ -1,5 +1,22 @@
-//! From raw observations to a run file: decoding, the clock, joining both streams.
+//! From raw observations to a run file: decoding, joining both streams, writing.
+//!
+//! A [`Recorder`] takes [`Input`]s from the running VM, decodes the guest's records (untrusted), writes them to the
+//! run file and, at the end, joins host faults with frames and guest faults and runs the conservation check.
+//! [`crate::analysis::RunFile`] reads the result.
 
+mod bulk;
+mod decode;
+mod error;
 mod input;
+mod join;
+mod recorder;
+mod schema;
+mod snapshot;
+mod strings;
+mod writer;
 
+pub use decode::{Decoded, Decoder, Event, StreamHealth};
+pub use error::RunFileError;
 pub use input::{Access, CopyTally, Ending, HostFault, Input};
+pub use recorder::Recorder;
+pub use schema::{APPLICATION_ID, SCHEMA_VERSION};

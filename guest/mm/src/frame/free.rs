@@ -20,7 +20,7 @@ use crate::{
 pub enum FreeError {
     /// No zone has this frame.
     Foreign,
-    /// The frame was reserved at boot: it never came from the allocator.
+    /// The frame was reserved at boot, or is a hole in a zone: it never came from the allocator.
     Reserved,
     /// The frame is free already.
     DoubleFree,
@@ -50,7 +50,7 @@ impl fmt::Display for FreeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign => f.write_str("no zone has this frame"),
-            Self::Reserved => f.write_str("the frame was reserved at boot"),
+            Self::Reserved => f.write_str("the frame was never given to the allocator"),
             Self::DoubleFree => f.write_str("the frame is already free"),
             Self::NotHead { head } => write!(f, "the frame is inside the block that begins at frame {}", head.0),
             Self::WrongOrder { allocated } => write!(f, "the block was allocated with order {allocated}"),

@@ -1,11 +1,32 @@
 //! Virtual memory areas: what a process has mapped where.
 
+mod anon;
+mod carve;
+#[cfg(any(test, feature = "sim"))]
+mod check;
+mod find;
+mod insert;
+mod merge;
+mod remove;
+mod resize;
+mod slots;
+mod split;
+mod tree;
+mod unmapped_area;
+
+use pagelab_abi::{
+    layout::{PAGE_SHIFT, STACK_GUARD_GAP},
+    snapshot::VmaBits,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::arena::Slot;
 
+pub use merge::Candidate;
+pub use slots::Slots;
+
 bitflags::bitflags! {
-    /// A VMA's flags: the bits of [`pagelab_abi::snapshot::VmaBits`] and the ones that only this crate needs.
+    /// A VMA's flags: the bits of [`VmaBits`], which snapshots carry.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
     pub struct VmFlags: u32 {
         /// Readable.
@@ -32,6 +53,44 @@ bitflags::bitflags! {
         const NORESERVE = 1 << 10;
         /// Locked in memory.
         const LOCKED = 1 << 11;
+        /// Never huge pages (MAP_STACK asks for it).
+        const NOHUGEPAGE = 1 << 12;
+    }
+}
+
+const _: () = {
+    let (mut mine, mut theirs) = (0, 0);
+    let (names, bits) = (<VmFlags as bitflags::Flags>::FLAGS, <VmaBits as bitflags::Flags>::FLAGS);
+    assert!(names.len() == bits.len());
+    let mut i = 0;
+    while i < names.len() {
+        assert!(names[i].value().bits() == bits[i].value().bits());
+        mine |= names[i].value().bits();
+        theirs |= bits[i].value().bits();
+        i += 1;
+    }
+    assert!(mine == theirs && mine & Vma::RED == 0);
+};
+
+impl VmFlags {
+    /// Readable, writable or executable: a VMA with none of them is a PROT_NONE one.
+    pub const ACCESS: VmFlags = VmFlags::READ.union(VmFlags::WRITE).union(VmFlags::EXEC);
+    /// What mprotect may later allow in a private mapping.
+    pub const MAY: VmFlags = VmFlags::MAYREAD.union(VmFlags::MAYWRITE).union(VmFlags::MAYEXEC);
+
+    /// Counts in VmData: private, writable, no stack.
+    pub const fn is_data(self) -> bool {
+        self.bits() & (Self::WRITE.bits() | Self::SHARED.bits() | Self::GROWSDOWN.bits()) == Self::WRITE.bits()
+    }
+
+    /// Counts in VmStk.
+    pub const fn is_stack(self) -> bool {
+        self.contains(Self::GROWSDOWN)
+    }
+
+    /// Counts in VmExe and VmLib: executable, not writable, no stack.
+    pub const fn is_exec(self) -> bool {
+        self.bits() & (Self::EXEC.bits() | Self::WRITE.bits() | Self::GROWSDOWN.bits()) == Self::EXEC.bits()
     }
 }
 
@@ -67,7 +126,65 @@ pub struct Vma {
 
 const _: () = assert!(size_of::<Vma>() == 64);
 
+impl Vma {
+    /// The colour bit of `flags_and_colour`: set for a red node.
+    const RED: u32 = 1 << 31;
+
+    /// A VMA that is in no set yet. `start` and `end` are page aligned.
+    pub fn new(start: u64, end: u64, pgoff: u64, flags: VmFlags, file: u32) -> Vma {
+        Vma { start, end, pgoff, flags_and_colour: flags.bits(), file, ..Vma::default() }
+    }
+
+    /// Its flags.
+    #[inline]
+    pub const fn flags(&self) -> VmFlags {
+        VmFlags::from_bits_retain(self.flags_and_colour & !Self::RED)
+    }
+
+    /// Replaces its flags.
+    #[inline]
+    pub fn set_flags(&mut self, flags: VmFlags) {
+        self.flags_and_colour = flags.bits() | self.flags_and_colour & Self::RED;
+    }
+
+    /// Its size in pages.
+    #[inline]
+    pub const fn pages(&self) -> u64 {
+        (self.end - self.start) >> PAGE_SHIFT
+    }
+
+    /// Whether `address` is in it.
+    #[inline]
+    pub const fn contains(&self, address: u64) -> bool {
+        self.start <= address && address < self.end
+    }
+
+    /// Whether nothing but anonymous memory is mapped here.
+    #[inline]
+    pub const fn is_anonymous(&self) -> bool {
+        self.file == 0
+    }
+
+    /// The page offset that belongs to `address`, which may be outside.
+    #[inline]
+    pub const fn pgoff_at(&self, address: u64) -> u64 {
+        self.pgoff.wrapping_add(address >> PAGE_SHIFT).wrapping_sub(self.start >> PAGE_SHIFT)
+    }
+
+    /// Where the room below it ends: its start, less the guard gap if it grows down.
+    #[inline]
+    pub const fn start_gap(&self) -> u64 {
+        if self.flags_and_colour & VmFlags::GROWSDOWN.bits() != 0 {
+            self.start.saturating_sub(STACK_GUARD_GAP)
+        } else {
+            self.start
+        }
+    }
+}
+
 /// The VMAs of one process: a sorted list and a red-black tree over the same slots, and the last one found.
+///
+/// Each operation is in a file of its own and takes the store that the slots are in.
 #[derive(Debug, Default)]
 pub struct VmaSet {
     /// Lowest.
@@ -80,4 +197,6 @@ pub struct VmaSet {
     pub cached: Slot,
     /// How many.
     pub count: u32,
+    /// The last anon identity given out; see [`VmaSet::prepare_anon`].
+    pub last_anon: u32,
 }

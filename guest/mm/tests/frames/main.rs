@@ -3,3 +3,7 @@
 mod arena;
 mod buddy;
 mod machine;
+mod memblock;
+mod oracle;
+mod state_machine;
+mod zones;

@@ -1,0 +1,14 @@
+//! Reserved string ids: names that records and snapshots use for memory that no file is behind.
+//!
+//! The guest announces them like any other string, before their first use.
+
+/// The heap that `brk` moves.
+pub const HEAP: u32 = 1;
+/// The stack the program was started on.
+pub const STACK: u32 = 2;
+
+/// Every reserved id with its text, as `/proc/PID/maps` writes it.
+pub const RESERVED: &[(u32, &str)] = &[(HEAP, "[heap]"), (STACK, "[stack]")];
+
+/// First id that is free for other strings.
+pub const FIRST_FREE: u32 = 16;

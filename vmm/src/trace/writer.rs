@@ -1,0 +1,306 @@
+//! Inputs to rows: what the writer thread does with each observation, inside a transaction.
+
+use std::collections::HashMap;
+
+use pagelab_abi::{
+    code::{BulkKind, ProcessOp, SnapshotKind},
+    event::{Bulk, GuestFault},
+    record::Record,
+};
+use rusqlite::{Connection, Params, params, types::Value};
+
+use super::{
+    bulk::Parts,
+    decode::{Decoded, Decoder, Event},
+    input::{Access, Ending, HostFault, Input},
+    join, schema,
+    snapshot::{self, Origin, Stored},
+};
+use crate::analysis::conservation::{self, Evidence};
+
+/// System calls that may be under way at once; beyond it their ends are not matched.
+const MAX_OPEN_CALLS: usize = 4096;
+/// Broken rules that are written down one by one; the rest are only counted.
+const MAX_PROTOCOL_ERRORS: u64 = 1000;
+/// Keys of the `run` view whose values are numbers.
+const NUMERIC_KEYS: &[&str] = &["guest_memory_bytes", "seed", "tsc_hz", "clock_error_ns", "wall_ns", "exit_status"];
+
+/// The open run file and what later inputs need of earlier ones.
+pub(super) struct Writer {
+    conn: Connection,
+    decoder: Decoder,
+    parts: Parts,
+    open_calls: HashMap<(u16, u32), i64>,
+    sources: Vec<&'static str>,
+    protocol_errors: u64,
+    rows: usize,
+}
+
+impl Writer {
+    /// A writer on an empty database: schema, facts and `complete` = 0 are written at once.
+    pub(super) fn create(conn: Connection, facts: &[(&str, String)]) -> rusqlite::Result<Self> {
+        conn.set_prepared_statement_cache_capacity(32);
+        conn.execute_batch("BEGIN")?;
+        schema::create(&conn)?;
+        let mut writer = Writer {
+            conn,
+            decoder: Decoder::new(),
+            parts: Parts::default(),
+            open_calls: HashMap::new(),
+            sources: Vec::new(),
+            protocol_errors: 0,
+            rows: 0,
+        };
+        writer.fact("schema_version", schema::SCHEMA_VERSION)?;
+        writer.fact("pagelab_version", env!("CARGO_PKG_VERSION").to_owned())?;
+        writer.fact("complete", 0)?;
+        for (key, value) in facts {
+            writer.text_fact(key, value)?;
+        }
+        writer.conn.execute_batch("COMMIT")?;
+        Ok(writer)
+    }
+
+    /// Opens a transaction.
+    pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
+        self.rows = 0;
+        self.conn.execute_batch("BEGIN IMMEDIATE")
+    }
+
+    /// Closes the transaction: what was taken since [`Writer::begin`] is in the file.
+    pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
+        self.conn.execute_batch("COMMIT")
+    }
+
+    /// Rows written since the transaction began.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Writes one observation.
+    pub(super) fn take(&mut self, input: Input) -> rusqlite::Result<()> {
+        match input {
+            Input::Records(records) => records.iter().try_for_each(|record| self.record(record)),
+            Input::Bulk { record, bulk, bytes } => self.bulk(&record, &bulk, bytes),
+            Input::HostFault(fault) => self.host_fault(&fault),
+            Input::ProtocolError(text) => self.protocol_error(&text),
+        }
+    }
+
+    /// Writes the end: the ending's facts, the join, the conservation check. Inside a transaction.
+    pub(super) fn end(&mut self, ending: &Ending) -> rusqlite::Result<()> {
+        for (key, value) in &ending.facts {
+            self.text_fact(key, value)?;
+        }
+        let health = self.decoder.health();
+        let bad_bulk = self.parts.dropped + self.parts.unfinished();
+        self.fact("exit_status", i64::from(ending.exit_status))?;
+        self.fact("wall_ns", ending.wall_ns.cast_signed())?;
+        self.fact("clock_error_ns", ending.clock_error_ns.cast_signed())?;
+        self.fact("tsc_hz", ending.tsc_hz.cast_signed())?;
+        self.fact("events_lost", health.lost.cast_signed())?;
+        self.fact("events_decoded", health.records.cast_signed())?;
+        self.fact("protocol_errors", (self.protocol_errors + bad_bulk).cast_signed())?;
+        if let Some(diagnosis) = &ending.diagnosis {
+            self.fact("diagnosis", diagnosis.clone())?;
+        }
+        if let Some(copies) = &ending.copies {
+            self.fact("uffd_copied", copies.copied.cast_signed())?;
+            self.fact("uffd_already_there", copies.already_there.cast_signed())?;
+            self.fact("uffd_present_at_start", copies.present_at_start.cast_signed())?;
+            self.fact("uffd_present_at_end", copies.present_at_end.cast_signed())?;
+        }
+        join::join(&self.conn)?;
+        let evidence = Evidence { health, copies: ending.copies, protocol_errors: self.protocol_errors + bad_bulk };
+        conservation::check(&self.conn, &evidence)?;
+        self.fact("complete", i64::from(ending.complete))
+    }
+
+    fn insert(&mut self, sql: &str, values: impl Params) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute(values)?;
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn fact(&mut self, key: &str, value: impl Into<Value>) -> rusqlite::Result<()> {
+        let value: Value = value.into();
+        self.insert("INSERT OR REPLACE INTO raw_run VALUES (?, ?)", params![key, value])
+    }
+
+    fn text_fact(&mut self, key: &str, value: &str) -> rusqlite::Result<()> {
+        match value.parse::<i64>() {
+            Ok(number) if NUMERIC_KEYS.contains(&key) => self.fact(key, number),
+            _ => self.fact(key, value.to_owned()),
+        }
+    }
+
+    fn record(&mut self, record: &Record) -> rusqlite::Result<()> {
+        let Some(Decoded { id, tsc, vcpu, pid, flags, event }) = self.decoder.decode(record) else { return Ok(()) };
+        let time = tsc.cast_signed();
+        match event {
+            Event::Boot(boot) => {
+                self.fact("guest_abi_version", i64::from(boot.abi_version))?;
+                self.fact("guest_boot_tsc", time)?;
+                self.fact("managed_frames_at_boot", boot.managed_frames.cast_signed())
+            }
+            Event::String { id, text } => self.insert("INSERT OR IGNORE INTO raw_string VALUES (?, ?)", params![id, text]),
+            Event::GuestFault(GuestFault { gva, rip, vma_start, ticks, pfn, error_code, kind, order }) => self.insert(
+                "INSERT INTO raw_guest_fault VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    id,
+                    vcpu,
+                    pid,
+                    time,
+                    tsc.saturating_add(ticks).cast_signed(),
+                    gva.cast_signed(),
+                    error_code,
+                    rip.cast_signed(),
+                    kind.0,
+                    flags,
+                    vma_start.cast_signed(),
+                    pfn,
+                    order
+                ],
+            ),
+            Event::Frame(frame) => self.insert(
+                "INSERT INTO raw_frame_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    id,
+                    vcpu,
+                    pid,
+                    time,
+                    frame.op.0,
+                    frame.pfn,
+                    frame.frames,
+                    frame.order,
+                    frame.zone.0,
+                    frame.migratetype.0,
+                    frame.gfp,
+                    frame.owner.0,
+                    frame.call_site
+                ],
+            ),
+            Event::Vma(vma) => self.insert(
+                "INSERT INTO raw_vma_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    id,
+                    vcpu,
+                    pid,
+                    time,
+                    vma.op.0,
+                    vma.start.cast_signed(),
+                    vma.end.cast_signed(),
+                    vma.offset.cast_signed(),
+                    vma.prot,
+                    vma.map_flags,
+                    vma.file
+                ],
+            ),
+            Event::SyscallEnter { number, enter } => {
+                let [a, b, c, d, e] = enter.args.map(u64::cast_signed);
+                if self.open_calls.len() < MAX_OPEN_CALLS || self.open_calls.contains_key(&(vcpu, pid)) {
+                    self.open_calls.insert((vcpu, pid), id);
+                }
+                self.insert(
+                    "INSERT INTO raw_syscall VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+                    params![id, vcpu, pid, time, number, a, b, c, d, e],
+                )
+            }
+            Event::SyscallExit { number, exit } => match self.open_calls.remove(&(vcpu, pid)) {
+                Some(enter) => self.insert(
+                    "UPDATE raw_syscall SET tsc_end = ?2, arg5 = ?3, result = ?4 WHERE id = ?1",
+                    params![enter, time, exit.arg6.cast_signed(), exit.result],
+                ),
+                None => self.insert(
+                    "INSERT INTO raw_syscall(id, vcpu, pid, tsc_end, number, arg5, result) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    params![id, vcpu, pid, time, number, exit.arg6.cast_signed(), exit.result],
+                ),
+            },
+            Event::Process(process) => {
+                if process.op == ProcessOp::Exit {
+                    self.open_calls.remove(&(vcpu, pid));
+                }
+                self.insert(
+                    "INSERT INTO raw_process VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    params![
+                        id,
+                        vcpu,
+                        pid,
+                        time,
+                        process.op.0,
+                        process.status,
+                        process.program,
+                        process.min_flt.cast_signed(),
+                        process.maj_flt.cast_signed(),
+                        process.entry.cast_signed()
+                    ],
+                )
+            }
+            Event::Bulk(_) => Ok(()),
+            Event::Unknown(kind) => self.insert("INSERT INTO raw_unknown VALUES (?, ?, ?)", params![id, time, kind]),
+        }
+    }
+
+    fn bulk(&mut self, record: &Record, bulk: &Bulk, bytes: Vec<u8>) -> rusqlite::Result<()> {
+        let Some(bytes) = self.parts.add(bulk, bytes) else { return Ok(()) };
+        let position = self.decoder.health().records.cast_signed();
+        let time = record.tsc.cast_signed();
+        match bulk.kind {
+            BulkKind::Console => self.insert(
+                "INSERT INTO raw_console VALUES ((SELECT max(COALESCE(max(id), 0) + 1, ?) FROM raw_console), ?, ?, ?, ?, ?)",
+                params![position, time, record.pid, bulk.name, String::from_utf8_lossy(&bytes), bytes],
+            ),
+            BulkKind::Snapshot => {
+                let origin = Origin { record: position, pid: record.pid, moment: bulk.moment.0 };
+                self.rows += 1;
+                match snapshot::store(&self.conn, origin, SnapshotKind(bulk.name), &bytes)? {
+                    Stored::Whole => Ok(()),
+                    Stored::Malformed(text) => self.protocol_error(&text),
+                }
+            }
+            kind => {
+                let name = kind.name().map_or_else(|| format!("unknown-{}", kind.0), str::to_owned);
+                let text = String::from_utf8_lossy(&bytes);
+                self.message(Some(position), Some(time), &name, &text)
+            }
+        }
+    }
+
+    fn host_fault(&mut self, fault: &HostFault) -> rusqlite::Result<()> {
+        let source = match self.sources.iter().position(|source| *source == fault.source) {
+            Some(source) => source,
+            None => {
+                self.sources.push(fault.source);
+                self.insert("INSERT INTO code_source VALUES (?, ?)", params![self.sources.len() - 1, fault.source])?;
+                self.sources.len() - 1
+            }
+        };
+        let access = match fault.access {
+            Access::Read => 1,
+            Access::Write => 2,
+        };
+        self.insert(
+            "INSERT INTO raw_host_fault VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL)",
+            params![
+                fault.vcpu,
+                fault.tsc_begin.cast_signed(),
+                fault.tsc_end.cast_signed(),
+                fault.gpa.cast_signed(),
+                access,
+                source
+            ],
+        )
+    }
+
+    fn protocol_error(&mut self, text: &str) -> rusqlite::Result<()> {
+        self.protocol_errors += 1;
+        if self.protocol_errors > MAX_PROTOCOL_ERRORS {
+            return Ok(());
+        }
+        self.message(None, None, "protocol_error", text)
+    }
+
+    fn message(&mut self, record: Option<i64>, tsc: Option<i64>, kind: &str, text: &str) -> rusqlite::Result<()> {
+        self.insert("INSERT INTO raw_message VALUES (NULL, ?, ?, ?, ?)", params![record, tsc, kind, text])
+    }
+}

@@ -1,0 +1,102 @@
+//! KVM's exits, decoded once into what this VMM acts on.
+#![expect(unsafe_code, reason = "the emulation-failure details lie in a C union")]
+
+use kvm_bindings::{KVM_INTERNAL_ERROR_EMULATION, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, kvm_run};
+use kvm_ioctls::{VcpuExit, VcpuFd};
+
+/// Why KVM_RUN returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// OUT to a port: the value, zero-extended.
+    PortOut {
+        /// Port.
+        port: u16,
+        /// Up to 32 bits.
+        value: u32,
+    },
+    /// IN from a port; it reads as all ones.
+    PortIn {
+        /// Port.
+        port: u16,
+    },
+    /// An access to guest-physical memory that no slot backs. Reads give all ones.
+    Mmio {
+        /// Guest-physical address.
+        gpa: u64,
+        /// A write.
+        write: bool,
+    },
+    /// HLT.
+    Halt,
+    /// Triple fault.
+    Shutdown,
+    /// KVM's emulator met an instruction it cannot do.
+    EmulationFailed {
+        /// The instruction's bytes where KVM gives them, else empty.
+        bytes: Vec<u8>,
+    },
+    /// Another error inside KVM, by its suberror number.
+    InternalError(u32),
+    /// The CPU refused the guest state, with its reason.
+    FailEntry(u64),
+    /// KVM could not resolve an access to guest memory.
+    MemoryFault {
+        /// Guest-physical address.
+        gpa: u64,
+    },
+    /// A signal arrived, or an immediate exit was asked for.
+    Interrupted,
+    /// Something this VMM never asks for.
+    Unknown(String),
+}
+
+/// Runs the vCPU until it exits, and decodes why. An error is one of KVM_RUN itself.
+pub fn run(vcpu: &mut VcpuFd) -> Result<Exit, kvm_ioctls::Error> {
+    let exit = match vcpu.run() {
+        Ok(exit) => exit,
+        Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => return Ok(Exit::Interrupted),
+        Err(error) => return Err(error),
+    };
+    Ok(match exit {
+        VcpuExit::IoOut(port, data) => Exit::PortOut { port, value: number(data) },
+        VcpuExit::IoIn(port, data) => {
+            data.fill(0xff);
+            Exit::PortIn { port }
+        }
+        VcpuExit::MmioRead(gpa, data) => {
+            data.fill(0xff);
+            Exit::Mmio { gpa, write: false }
+        }
+        VcpuExit::MmioWrite(gpa, _) => Exit::Mmio { gpa, write: true },
+        VcpuExit::Hlt => Exit::Halt,
+        VcpuExit::Shutdown => Exit::Shutdown,
+        VcpuExit::Intr => Exit::Interrupted,
+        VcpuExit::FailEntry(reason, _cpu) => Exit::FailEntry(reason),
+        VcpuExit::MemoryFault { gpa, .. } => Exit::MemoryFault { gpa },
+        VcpuExit::InternalError => internal_error(vcpu.get_kvm_run()),
+        other => Exit::Unknown(format!("{other:?}")),
+    })
+}
+
+/// The first four bytes as a little-endian number. A string OUT gives more: its first element counts.
+fn number(data: &[u8]) -> u32 {
+    data.iter().take(4).rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+}
+
+fn internal_error(run: &kvm_run) -> Exit {
+    // SAFETY: the exit reason is KVM_EXIT_INTERNAL_ERROR, whose details begin like `emulation_failure`; all of its
+    // fields are plain numbers.
+    let failure = unsafe { run.__bindgen_anon_1.emulation_failure };
+    if failure.suberror != KVM_INTERNAL_ERROR_EMULATION {
+        return Exit::InternalError(failure.suberror);
+    }
+    let has_bytes =
+        failure.ndata >= 3 && failure.flags & u64::from(KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) != 0;
+    if !has_bytes {
+        return Exit::EmulationFailed { bytes: Vec::new() };
+    }
+    // SAFETY: as above; the flag says that these fields were filled in.
+    let instruction = unsafe { failure.__bindgen_anon_1.__bindgen_anon_1 };
+    let length = usize::from(instruction.insn_size).min(instruction.insn_bytes.len());
+    Exit::EmulationFailed { bytes: instruction.insn_bytes[..length].to_vec() }
+}

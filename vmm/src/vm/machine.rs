@@ -1,0 +1,176 @@
+//! A virtual machine, loaded and ready for its first instruction.
+#![expect(unsafe_code, reason = "tells KVM which host memory backs the guest")]
+
+use std::{fs, io, time::Instant};
+
+use kvm_bindings::{KVM_API_VERSION, kvm_userspace_memory_region};
+use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use pagelab_abi::boot::BootFlags;
+
+use super::{
+    boot::{self, BootError, BootOptions, Image, Program},
+    clock, cpu, cpuid,
+    memory::{Backing, Extent, MemoryError, Ram, TraceWindow},
+};
+
+/// Device node of KVM.
+pub const KVM_DEVICE: &str = "/dev/kvm";
+/// Where VT-x may keep its three pages for real mode: just below the firmware area, in the device hole.
+const TSS_ADDRESS: usize = 0xfffb_d000;
+
+/// Why a machine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// No KVM on this host.
+    #[error("{KVM_DEVICE} does not exist: load the module (modprobe kvm_intel or kvm_amd), or enable virtualization")]
+    NoKvm,
+    /// No rights to it.
+    #[error("{KVM_DEVICE} may not be opened: join its group (sudo usermod -aG kvm $USER, then log in again)")]
+    KvmDenied,
+    /// Another API.
+    #[error("{KVM_DEVICE} has API version {found}, not {KVM_API_VERSION}: this kernel's KVM cannot be used")]
+    KvmVersion {
+        /// What it has.
+        found: i32,
+    },
+    /// A KVM call failed.
+    #[error("KVM refused to {what}: {source}")]
+    Kvm {
+        /// What was asked.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// Loading.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+}
+
+impl VmError {
+    pub(crate) fn kvm(what: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> VmError {
+        move |error| VmError::Kvm { what, source: io::Error::from_raw_os_error(error.errno()) }
+    }
+}
+
+/// What a machine is made of.
+#[derive(Clone, Debug)]
+pub struct VmConfig<'a> {
+    /// Bytes of RAM.
+    pub memory: u64,
+    /// What RAM is made of.
+    pub backing: Backing,
+    /// Keep transparent huge pages away from RAM, so that each page is one host fault.
+    pub small_pages: bool,
+    /// Bytes of the trace window.
+    pub trace_window: u64,
+    /// What ring 0 runs.
+    pub image: Image<'a>,
+    /// The program and its surroundings.
+    pub program: Program<'a>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Record events in the ring ([`BootFlags::TRACE`]).
+    pub trace: bool,
+}
+
+/// A machine with one vCPU.
+#[derive(Debug)]
+pub struct Vm {
+    /// The vCPU, in its start state.
+    pub vcpu: VcpuFd,
+    /// RAM, with everything loaded.
+    pub ram: Ram,
+    /// The trace window.
+    pub window: TraceWindow,
+    /// Whether ring 3 sees the fixed CPU model by CPUID faulting.
+    pub cpuid_faulting: bool,
+    /// Whether guest and host read the same TSC by KVM's promise.
+    pub tsc_offset_zero: bool,
+    /// TSC ticks a second, where known.
+    pub tsc_hz: Option<u64>,
+    /// The VM itself; its memory slots live as long as it.
+    _vm: VmFd,
+}
+
+/// Opens /dev/kvm and checks its version.
+pub fn open_kvm() -> Result<Kvm, VmError> {
+    let kvm = Kvm::new().map_err(|error| match error.errno() {
+        libc::ENOENT | libc::ENODEV | libc::ENXIO => VmError::NoKvm,
+        libc::EACCES | libc::EPERM => VmError::KvmDenied,
+        _ => VmError::kvm("be opened")(error),
+    })?;
+    match kvm.get_api_version() {
+        version if version == KVM_API_VERSION as i32 => Ok(kvm),
+        found => Err(VmError::KvmVersion { found }),
+    }
+}
+
+impl Vm {
+    /// Makes the machine and loads it.
+    pub fn create(config: &VmConfig<'_>) -> Result<Vm, VmError> {
+        let begin = Instant::now();
+        let kvm = open_kvm()?;
+        // The cheap refusals come before the expensive calls.
+        let ram = Ram::new(config.memory, config.backing, config.small_pages)?;
+        let window = TraceWindow::new(config.trace_window)?;
+        let vm = create_vm(&kvm)?;
+        vm.set_tss_address(TSS_ADDRESS).map_err(VmError::kvm("place the real-mode TSS"))?;
+        let slots = ram.extents().into_iter().chain([window.extent()]);
+        for (slot, extent) in slots.enumerate() {
+            set_slot(&vm, slot as u32, extent)?;
+        }
+        let vcpu = vm.create_vcpu(0).map_err(VmError::kvm("create a vCPU"))?;
+        log::debug!("machine created after {:?}", begin.elapsed());
+
+        let cpuid_faulting = cpu::set_cpuid(&kvm, &vcpu, 0).map_err(VmError::kvm("set the CPUID"))?;
+        let tsc_offset_zero = clock::zero_tsc_offset(&vcpu);
+        let mut flags = BootFlags::empty();
+        flags.set(BootFlags::TRACE, config.trace);
+        flags.set(BootFlags::CPUID_FAULTING, cpuid_faulting);
+        let options = BootOptions { flags, seed: config.seed, window: window.extent(), cpuid: cpuid::model() };
+        let entry = boot::load(&ram, config.image, &config.program, &options)?;
+        cpu::enter_long_mode(&vcpu, entry).map_err(VmError::kvm("set the registers"))?;
+        let tsc_hz = clock::tsc_hz(&vcpu);
+        log::debug!("machine loaded after {:?}", begin.elapsed());
+        Ok(Vm { vcpu, ram, window, cpuid_faulting, tsc_offset_zero, tsc_hz, _vm: vm })
+    }
+}
+
+fn create_vm(kvm: &Kvm) -> Result<VmFd, VmError> {
+    loop {
+        match kvm.create_vm() {
+            // KVM gives up the start of its helper threads for any signal.
+            Err(error) if error.errno() == libc::EINTR => continue,
+            other => return other.map_err(VmError::kvm("create a VM")),
+        }
+    }
+}
+
+fn set_slot(vm: &VmFd, slot: u32, extent: Extent) -> Result<(), VmError> {
+    let region = kvm_userspace_memory_region {
+        slot,
+        flags: 0,
+        guest_phys_addr: extent.gpa,
+        memory_size: extent.size,
+        userspace_addr: extent.host,
+    };
+    // SAFETY: the extent is a live mapping that `Vm` owns and drops only after the VM: fields of `Vm` that hold
+    // mappings are clones of shared ones, and KVM takes no reference that outlasts the process's mapping.
+    unsafe { vm.set_user_memory_region(region) }.map_err(VmError::kvm("take guest memory"))
+}
+
+/// How KVM translates guest memory on this host, from the parameters of its modules: `ept`, `npt`, `shadow`, or
+/// `unknown` where none is readable.
+pub fn host_mmu() -> &'static str {
+    let enabled = |path: &str| fs::read_to_string(path).ok().map(|text| matches!(text.trim(), "Y" | "1"));
+    if let Some(ept) = enabled("/sys/module/kvm_intel/parameters/ept") {
+        return if ept { "ept" } else { "shadow" };
+    }
+    if let Some(npt) = enabled("/sys/module/kvm_amd/parameters/npt") {
+        return if npt { "npt" } else { "shadow" };
+    }
+    if fs::exists("/sys/module/kvm_pvm").unwrap_or(false) { "shadow" } else { "unknown" }
+}

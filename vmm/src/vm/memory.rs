@@ -1,0 +1,257 @@
+//! The host memory behind guest-physical addresses: RAM and the trace window.
+#![expect(unsafe_code, reason = "advises the kernel about mappings this module owns")]
+
+use std::{fs, io, os::fd::OwnedFd, sync::Arc};
+
+use pagelab_abi::layout;
+use rustix::{
+    fs::MemfdFlags,
+    mm::{Advice, madvise},
+};
+use vm_memory::{
+    Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
+    MmapRegion,
+};
+
+/// What guest RAM is made of on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backing {
+    /// Private anonymous memory.
+    #[default]
+    Anonymous,
+    /// A memfd, mapped shared.
+    Memfd,
+}
+
+/// Why guest memory could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// Below [`layout::MIN_MEMORY`] or not a multiple of a page.
+    #[error("{asked} bytes of guest memory are too few: give at least {} MiB with --memory", layout::MIN_MEMORY >> 20)]
+    TooSmall {
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// Above [`layout::MAX_MEMORY`].
+    #[error("{asked} bytes of guest memory are too many: the address map ends at {} GiB", layout::MAX_MEMORY >> 30)]
+    TooLarge {
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// Not a multiple of the page size.
+    #[error("{asked} bytes of guest memory are not a multiple of 4096: give whole pages with --memory")]
+    Unaligned {
+        /// Bytes asked for.
+        asked: u64,
+    },
+    /// More than the host has to give.
+    #[error(
+        "{} MiB of guest memory were asked for and the host has {} MiB available: give less with --memory",
+        asked >> 20, available >> 20
+    )]
+    HostTooSmall {
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes the host could give (MemAvailable and SwapFree of /proc/meminfo).
+        available: u64,
+    },
+    /// What has to be in memory at the start does not fit.
+    #[error("the kernel, the initramfs and the arguments need {needed} bytes of guest memory: give more with --memory")]
+    DoesNotFit {
+        /// Bytes needed, at least.
+        needed: u64,
+    },
+    /// The host refused a mapping.
+    #[error("cannot map {bytes} bytes for the guest: {source}")]
+    Map {
+        /// Bytes asked for.
+        bytes: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// A write outside RAM: an image that claims a wrong place.
+    #[error("cannot write {bytes} bytes to guest-physical {gpa:#x}: not RAM")]
+    Write {
+        /// Where.
+        gpa: u64,
+        /// How many.
+        bytes: usize,
+    },
+}
+
+/// One contiguous part of RAM, as KVM and userfaultfd see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Guest-physical address of the first byte.
+    pub gpa: u64,
+    /// Host address of the first byte.
+    pub host: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Guest RAM. All reads and writes are checked against its bounds.
+#[derive(Clone, Debug)]
+pub struct Ram {
+    memory: GuestMemoryMmap<()>,
+}
+
+impl Ram {
+    /// Maps `bytes` of RAM: up to 3 GiB from 0, the rest from 4 GiB. `small_pages` keeps transparent huge pages away,
+    /// so that every page is one host fault.
+    pub fn new(bytes: u64, backing: Backing, small_pages: bool) -> Result<Ram, MemoryError> {
+        check_size(bytes)?;
+        let low = bytes.min(layout::MMIO_HOLE_START);
+        let mut regions = vec![map_region(0, low, backing)?];
+        if bytes > low {
+            regions.push(map_region(layout::MMIO_HOLE_END, bytes - low, backing)?);
+        }
+        let memory = GuestMemoryMmap::from_regions(regions)
+            .map_err(|error| MemoryError::Map { bytes, source: io::Error::other(error) })?;
+        let ram = Ram { memory };
+        if small_pages {
+            ram.advise(Advice::LinuxNoHugepage)?;
+        }
+        Ok(ram)
+    }
+
+    fn advise(&self, advice: Advice) -> Result<(), MemoryError> {
+        for extent in self.extents() {
+            // SAFETY: the range is a mapping this object owns, and the advice changes no contents.
+            unsafe { madvise(extent.host as *mut _, extent.size as usize, advice) }
+                .map_err(|error| MemoryError::Map { bytes: extent.size, source: error.into() })?;
+        }
+        Ok(())
+    }
+
+    /// The parts of RAM, lowest first.
+    pub fn extents(&self) -> Vec<Extent> {
+        self.memory
+            .iter()
+            .map(|region| Extent {
+                gpa: region.start_addr().0,
+                host: region.as_ptr() as u64,
+                size: region.size() as u64,
+            })
+            .collect()
+    }
+
+    /// Bytes of RAM.
+    pub fn size(&self) -> u64 {
+        self.memory.iter().map(|region| region.len()).sum()
+    }
+
+    /// First byte after the part of RAM below the device hole.
+    pub fn low_end(&self) -> u64 {
+        self.memory.iter().next().map_or(0, |region| region.len())
+    }
+
+    /// The memory itself, for loaders.
+    pub fn memory(&self) -> &GuestMemoryMmap<()> {
+        &self.memory
+    }
+
+    /// Whether all of `length` bytes at `gpa` are RAM.
+    pub fn contains(&self, gpa: u64, length: u64) -> bool {
+        length <= self.size() && self.memory.check_range(GuestAddress(gpa), length as usize)
+    }
+
+    /// Copies bytes out of RAM; `None` where any of them is not RAM.
+    pub fn read(&self, gpa: u64, length: usize) -> Option<Vec<u8>> {
+        if !self.contains(gpa, length as u64) {
+            return None;
+        }
+        let mut bytes = vec![0; length];
+        self.memory.read_slice(&mut bytes, GuestAddress(gpa)).ok()?;
+        Some(bytes)
+    }
+
+    /// Reads a 64-bit number; `None` outside RAM.
+    pub fn read_u64(&self, gpa: u64) -> Option<u64> {
+        self.memory.read_obj(GuestAddress(gpa)).ok()
+    }
+
+    /// Writes bytes into RAM.
+    pub fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        self.memory.write_slice(bytes, GuestAddress(gpa)).map_err(|_| MemoryError::Write { gpa, bytes: bytes.len() })
+    }
+}
+
+/// The trace window: a shared mapping in a memory slot of its own, not RAM.
+#[derive(Clone, Debug)]
+pub struct TraceWindow {
+    region: Arc<MmapRegion<()>>,
+}
+
+impl TraceWindow {
+    /// Default size in bytes: 65,472 records fit, of which the ring uses 32,768.
+    pub const DEFAULT_SIZE: u64 = 4 << 20;
+
+    /// Maps a window of `bytes` (a multiple of a page).
+    pub fn new(bytes: u64) -> Result<TraceWindow, MemoryError> {
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let region = MmapRegion::build(None, bytes as usize, libc::PROT_READ | libc::PROT_WRITE, flags)
+            .map_err(|error| MemoryError::Map { bytes, source: io::Error::other(error) })?;
+        Ok(TraceWindow { region: Arc::new(region) })
+    }
+
+    /// Where it is.
+    pub fn extent(&self) -> Extent {
+        Extent { gpa: layout::TRACE_WINDOW_PHYS, host: self.region.as_ptr() as u64, size: self.region.size() as u64 }
+    }
+
+    /// The mapping; reach it through `vm_memory`'s volatile accesses only, the guest writes at any time.
+    pub fn region(&self) -> &MmapRegion<()> {
+        &self.region
+    }
+}
+
+fn check_size(asked: u64) -> Result<(), MemoryError> {
+    if asked < layout::MIN_MEMORY {
+        return Err(MemoryError::TooSmall { asked });
+    }
+    if asked > layout::MAX_MEMORY {
+        return Err(MemoryError::TooLarge { asked });
+    }
+    if !asked.is_multiple_of(layout::PAGE_SIZE) {
+        return Err(MemoryError::Unaligned { asked });
+    }
+    match host_available() {
+        Some(available) if asked > available => Err(MemoryError::HostTooSmall { asked, available }),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of memory the host could give a guest: MemAvailable and SwapFree. `None` where /proc/meminfo cannot be read.
+pub fn host_available() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let field = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    };
+    Some((field("MemAvailable")? + field("SwapFree").unwrap_or(0)) << 10)
+}
+
+fn map_region(gpa: u64, bytes: u64, backing: Backing) -> Result<GuestRegionMmap<()>, MemoryError> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let failed = |source| MemoryError::Map { bytes, source };
+    let mapping = match backing {
+        Backing::Anonymous => {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            MmapRegion::build(None, bytes as usize, protection, flags)
+        }
+        Backing::Memfd => {
+            let file = memfd(bytes).map_err(failed)?;
+            let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
+            MmapRegion::build(Some(FileOffset::new(file.into(), 0)), bytes as usize, protection, flags)
+        }
+    };
+    let mapping = mapping.map_err(|error| failed(io::Error::other(error)))?;
+    GuestRegionMmap::new(mapping, GuestAddress(gpa)).ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))
+}
+
+fn memfd(bytes: u64) -> io::Result<OwnedFd> {
+    let fd = rustix::fs::memfd_create("pagelab-ram", MemfdFlags::CLOEXEC)?;
+    rustix::fs::ftruncate(&fd, bytes)?;
+    Ok(fd)
+}

@@ -1,0 +1,17 @@
+//! The virtual machine: memory, boot, one vCPU, its exits, and a diagnosis when it dies.
+
+pub mod boot;
+pub mod clock;
+mod cpu;
+pub mod cpuid;
+pub mod exit;
+mod kick;
+pub mod machine;
+pub mod memory;
+pub mod ring;
+pub mod vcpu;
+pub mod walk;
+
+pub use boot::{Image, Program};
+pub use machine::{Vm, VmConfig, VmError};
+pub use memory::{Backing, Ram, TraceWindow};

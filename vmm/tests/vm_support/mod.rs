@@ -1,0 +1,133 @@
+//! Tiny hand-assembled guests and what it takes to run them.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, unbounded};
+use pagelab::{
+    trace::Input,
+    vm::{
+        Image, Program, Vm, VmConfig,
+        memory::{Backing, TraceWindow},
+        ring::RingReader,
+        vcpu::{Finished, RunningVcpu, VcpuStatus, VcpuTask, spawn},
+    },
+};
+
+/// True if the test should go on; false if it was asked to skip. Without KVM it fails, unless PAGELAB_SKIP_KVM=1.
+pub(crate) fn kvm_or_skip() -> bool {
+    match pagelab::vm::machine::open_kvm() {
+        Ok(_) => true,
+        Err(error) if std::env::var_os("PAGELAB_SKIP_KVM").is_some_and(|value| value == "1") => {
+            eprintln!("SKIPPED: {error}");
+            false
+        }
+        Err(error) => panic!("this test needs KVM: {error}\n(set PAGELAB_SKIP_KVM=1 to skip tests that need KVM)"),
+    }
+}
+
+/// Machine code under construction, for ring 0 of 64-bit mode.
+#[derive(Clone, Default)]
+pub(crate) struct Code(pub(crate) Vec<u8>);
+
+impl Code {
+    /// Raw bytes.
+    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Code {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// `rdtsc; shl rdx, 32; or rax, rdx; mov r8, rax; mov edx, CLOCK; out dx, eax`
+    pub(crate) fn clock(self) -> Code {
+        self.bytes(&[0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0, 0x49, 0x89, 0xc0])
+            .bytes(&[0xba])
+            .bytes(&u32::from(pagelab_abi::port::CLOCK).to_le_bytes())
+            .bytes(&[0xef])
+    }
+
+    /// `mov edx, port; mov eax, value; out dx, eax`
+    pub(crate) fn out(self, port: u16, value: u32) -> Code {
+        self.bytes(&[0xba])
+            .bytes(&u32::from(port).to_le_bytes())
+            .bytes(&[0xb8])
+            .bytes(&value.to_le_bytes())
+            .bytes(&[0xef])
+    }
+
+    /// `mov rbx, address; mov rax, value; mov [rbx], rax`
+    pub(crate) fn store(self, address: u64, value: u64) -> Code {
+        self.bytes(&[0x48, 0xbb])
+            .bytes(&address.to_le_bytes())
+            .bytes(&[0x48, 0xb8])
+            .bytes(&value.to_le_bytes())
+            .bytes(&[0x48, 0x89, 0x03])
+    }
+
+    /// Maps the first 1 GiB that holds the trace window at virtual 0x4000_0000: one huge page in the low PDPT.
+    pub(crate) fn map_window(self) -> Code {
+        let low_pdpt = pagelab_abi::layout::INITIAL_TABLES_PHYS + 0x1000;
+        // A 1 GiB page needs CPU support; a page directory of its own at 2 MiB does not. One 2 MiB page per 8 bytes.
+        let directory = 0x20_0000;
+        let mut code = self.store(low_pdpt + 8, directory | 3);
+        for index in 0..2 {
+            code = code.store(directory + index * 8, pagelab_abi::layout::TRACE_WINDOW_PHYS + (index << 21) + 0x83);
+        }
+        code
+    }
+
+    /// `jmp .`
+    pub(crate) fn forever(self) -> Code {
+        self.bytes(&[0xeb, 0xfe])
+    }
+}
+
+/// Where [`Code::map_window`] puts the trace window.
+pub(crate) const WINDOW: u64 = 0x4000_0000;
+
+/// A configuration for a flat guest in 16 MiB.
+pub(crate) fn config(code: &[u8]) -> VmConfig<'_> {
+    VmConfig {
+        memory: pagelab_abi::layout::MIN_MEMORY,
+        backing: Backing::Anonymous,
+        small_pages: true,
+        trace_window: TraceWindow::DEFAULT_SIZE,
+        image: Image::Flat(code),
+        program: Program::default(),
+        seed: 1,
+        trace: true,
+    }
+}
+
+/// Starts the guest.
+pub(crate) fn start(code: &Code) -> (RunningVcpu, Receiver<Input>) {
+    let vm = Vm::create(&config(&code.0)).expect("the machine can be made");
+    let (sink, inputs) = unbounded();
+    let ring = RingReader::new(vm.window.clone()).expect("the window holds a header");
+    let task = VcpuTask { vcpu: vm.vcpu, ram: vm.ram, ring, sink, console: None };
+    (spawn(task, Arc::new(VcpuStatus::default())).expect("a thread can be had"), inputs)
+}
+
+/// Runs the guest to its end, or fails the test after 20 seconds.
+pub(crate) fn run(code: &Code) -> (Finished, Vec<Input>) {
+    let begin = Instant::now();
+    let (vcpu, inputs) = start(code);
+    let Ok(finished) = vcpu.finished.recv_timeout(Duration::from_secs(20)) else {
+        vcpu.stop();
+        panic!("the guest had not ended after {:?}", begin.elapsed());
+    };
+    (finished, inputs.try_iter().collect())
+}
+
+/// The texts of the broken rules.
+pub(crate) fn protocol_errors(inputs: &[Input]) -> Vec<&str> {
+    inputs
+        .iter()
+        .filter_map(|input| match input {
+            Input::ProtocolError(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
