@@ -23,7 +23,8 @@ const BOUNDARIES: [u32; ZONES + 1] = [0, DMA_END, DMA32_END, u32::MAX];
 impl<M: Machine, T: Trace> Context<M, T> {
     /// Sets up the zones, gives all RAM that is not reserved to the buddy allocators, and announces what is reserved.
     ///
-    /// The `Page` array must be all zeros and cover all RAM. Only the first frame of each free block is touched.
+    /// The `Page` array must be all zeros and reach from each zone's first frame of RAM to its last, holes between
+    /// included. Only the first frame of each free block is touched.
     #[track_caller]
     pub fn init_frames(&mut self, memblock: &Memblock) {
         let call_site = Location::caller();
