@@ -3,5 +3,7 @@
 
 pub mod analysis;
 pub mod builtin;
+pub mod initramfs;
+pub mod program;
 pub mod trace;
 pub mod vm;
