@@ -1,6 +1,26 @@
-//! An address space: Linux's `mm_struct`.
+//! An address space: Linux's `mm_struct`. One operation a file; errno values and rules are Linux's.
 
-use crate::{page_table::PageTables, vma::VmaSet};
+mod brk;
+mod destroy;
+mod event;
+mod madvise;
+mod mincore;
+mod mmap;
+mod mprotect;
+mod munmap;
+mod place;
+mod request;
+mod snapshot;
+mod stack;
+mod usage;
+
+use crate::{
+    context::Context, frame::OutOfMemory, machine::Machine, page_table::PageTables, trace::Trace, vma::VmaSet,
+};
+
+pub use request::{MmapRequest, map, prot};
+pub use stack::GrowRefusal;
+pub use usage::{Limits, Usage};
 
 /// One process's memory.
 #[derive(Debug)]
@@ -19,50 +39,33 @@ pub struct AddressSpace {
     pub brk_start: u64,
     /// First byte after the heap.
     pub brk: u64,
+    /// Bytes of the program's initialised data, which RLIMIT_DATA counts together with the heap.
+    pub data_bytes: u64,
+    /// Where the stack pointer was at the start: the VMA that holds it is `[stack]`. 0 before there is a stack.
+    pub stack_start: u64,
 }
 
-/// Sizes and counts, in pages unless they say otherwise.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
-    /// Anonymous pages present; the zero page does not count.
-    pub rss_anon: u64,
-    /// File pages present.
-    pub rss_file: u64,
-    /// Largest sum of the two so far.
-    pub hiwater_rss: u64,
-    /// Mapped pages.
-    pub total_vm: u64,
-    /// Largest `total_vm` so far.
-    pub peak_vm: u64,
-    /// Private writable pages that are not stack.
-    pub data_vm: u64,
-    /// Stack pages.
-    pub stack_vm: u64,
-    /// Executable, not writable pages.
-    pub exec_vm: u64,
-    /// Locked pages.
-    pub locked_vm: u64,
-    /// Minor faults.
-    pub min_flt: u64,
-    /// Major faults.
-    pub maj_flt: u64,
-}
+impl AddressSpace {
+    /// An empty address space with tables of its own that map nothing, the kernel neither.
+    ///
+    /// # Errors
+    /// No frame for the top table.
+    pub fn new<M: Machine, T: Trace>(cx: &mut Context<M, T>, pid: u32) -> Result<Self, OutOfMemory> {
+        Ok(Self::with_tables(pid, PageTables::new(cx)?))
+    }
 
-/// Resource limits, in bytes (`u64::MAX` is RLIM_INFINITY).
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// RLIMIT_STACK.
-    pub stack: u64,
-    /// RLIMIT_DATA.
-    pub data: u64,
-    /// RLIMIT_AS.
-    pub address_space: u64,
-    /// vm.max_map_count.
-    pub max_map_count: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { stack: 8 << 20, data: u64::MAX, address_space: u64::MAX, max_map_count: 65530 }
+    /// An empty address space over tables that map no user page.
+    pub fn with_tables(pid: u32, tables: PageTables) -> Self {
+        AddressSpace {
+            pid,
+            vmas: VmaSet::default(),
+            tables,
+            usage: Usage::default(),
+            limits: Limits::default(),
+            brk_start: 0,
+            brk: 0,
+            data_bytes: 0,
+            stack_start: 0,
+        }
     }
 }

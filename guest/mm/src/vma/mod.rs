@@ -94,6 +94,10 @@ impl VmFlags {
     }
 }
 
+/// Which file is mapped. 0 is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileId(pub u32);
+
 /// One VMA. Lives in an arena slot; links are slots.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

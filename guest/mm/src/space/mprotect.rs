@@ -1,0 +1,150 @@
+//! `mprotect`.
+
+use pagelab_abi::{
+    code::VmaOp,
+    layout::{PAGE_SHIFT, PAGE_SIZE},
+};
+
+use crate::{
+    arena::Slot,
+    context::Context,
+    errno::Errno,
+    frame::OutOfMemory,
+    machine::Machine,
+    space::{AddressSpace, prot, request::access},
+    trace::Trace,
+    vma::VmFlags,
+};
+
+impl AddressSpace {
+    /// Changes the access rights of a range. VMAs are changed one after the other: on an error the ones before the
+    /// trouble *have* changed, as on Linux.
+    ///
+    /// # Errors
+    /// EINVAL: an address inside a page, unknown rights, PROT_GROWSDOWN for what does not grow down; ENOMEM: part of
+    /// the range is not mapped, it wraps around, a limit, too many mappings, no memory; EACCES: a right the mapping
+    /// may not have.
+    pub fn mprotect<M: Machine, T: Trace>(
+        &mut self,
+        cx: &mut Context<M, T>,
+        start: u64,
+        length: u64,
+        rights: u64,
+    ) -> Result<(), Errno> {
+        let grows = rights & (prot::GROWSDOWN | prot::GROWSUP);
+        let rights = rights & !(prot::GROWSDOWN | prot::GROWSUP);
+        if grows == prot::GROWSDOWN | prot::GROWSUP || !start.is_multiple_of(PAGE_SIZE) {
+            return Err(Errno::EINVAL);
+        }
+        if length == 0 {
+            return Ok(());
+        }
+        // Linux lets the rounded length wrap to 0 and then finds the end not above the start: ENOMEM as well.
+        let length = length.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM)?;
+        let end = start.checked_add(length).ok_or(Errno::ENOMEM)?;
+        if rights & !(prot::READ | prot::WRITE | prot::EXEC | prot::SEM) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let first = self.vmas.find_intersection(cx, start, end).ok_or(Errno::ENOMEM)?;
+        let vma = cx.vma(first);
+        let start = if grows == prot::GROWSDOWN {
+            if !vma.flags().contains(VmFlags::GROWSDOWN) {
+                return Err(Errno::EINVAL);
+            }
+            vma.start
+        } else if vma.start > start {
+            return Err(Errno::ENOMEM);
+        } else if grows == prot::GROWSUP {
+            return Err(Errno::EINVAL);
+        } else {
+            start
+        };
+        self.protect_each(cx, start, end, access(rights))
+    }
+
+    fn protect_each<M: Machine, T: Trace>(
+        &mut self,
+        cx: &mut Context<M, T>,
+        start: u64,
+        end: u64,
+        access: VmFlags,
+    ) -> Result<(), Errno> {
+        let mut at = start;
+        while at < end {
+            let slot = self.vmas.containing(cx, at).ok_or(Errno::ENOMEM)?;
+            let vma = cx.vma(slot);
+            let to = vma.end.min(end);
+            let flags = vma.flags().difference(VmFlags::ACCESS) | access;
+            // The MAY* bits are the access bits, four places up.
+            if access.bits() & !(flags.bits() >> 4) != 0 {
+                return Err(Errno::EACCES);
+            }
+            self.protect_part(cx, slot, at, to, flags)?;
+            at = to;
+        }
+        Ok(())
+    }
+
+    /// Gives `start..end`, a part of the VMA in `slot`, other access flags.
+    fn protect_part<M: Machine, T: Trace>(
+        &mut self,
+        cx: &mut Context<M, T>,
+        slot: Slot,
+        start: u64,
+        end: u64,
+        mut flags: VmFlags,
+    ) -> Result<(), Errno> {
+        let vma = *cx.vma(slot);
+        let (old, pages) = (vma.flags(), (end - start) >> PAGE_SHIFT);
+        if flags == old {
+            return Ok(());
+        }
+        if flags.contains(VmFlags::WRITE) {
+            if !self.may_expand(flags, pages as i64) && self.may_expand(old, pages as i64) {
+                return Err(Errno::ENOMEM);
+            }
+            // Private memory that becomes writable counts against the commit limit from now on ...
+            if !old.intersects(VmFlags::ACCOUNT | VmFlags::WRITE | VmFlags::SHARED | VmFlags::NORESERVE) {
+                flags |= VmFlags::ACCOUNT;
+            }
+        } else if vma.is_anonymous() && vma.anon == 0 {
+            // ... and what was never written need not count once it cannot be.
+            flags -= VmFlags::ACCOUNT;
+        }
+        let merged = self.vmas.merge_changed(cx, slot, start, end, flags);
+        if merged.is_none() {
+            let slot = self.isolate(cx, slot, start, end)?;
+            cx.vma_mut(slot).set_flags(flags);
+        }
+        self.tables.protect_range(cx, start, end, flags);
+        self.usage.remove_pages(old, pages);
+        self.usage.add_pages(flags, pages);
+        let mut changed = vma;
+        changed.set_flags(flags);
+        self.emit(cx, VmaOp::Protect, &changed, start, end);
+        if let Some(slot) = merged {
+            self.emit_vma(cx, VmaOp::Merge, slot);
+        }
+        Ok(())
+    }
+
+    /// Makes `start..end`, a part of the VMA in `slot`, a VMA of its own.
+    fn isolate<M: Machine, T: Trace>(
+        &mut self,
+        cx: &mut Context<M, T>,
+        slot: Slot,
+        start: u64,
+        end: u64,
+    ) -> Result<Slot, Errno> {
+        let vma = *cx.vma(slot);
+        let cuts = [end, start].into_iter().filter(|&at| vma.start < at && at < vma.end);
+        if self.vmas.count + cuts.clone().count() as u32 > self.limits.max_map_count {
+            return Err(Errno::ENOMEM);
+        }
+        let slot = self.vmas.isolate(cx, slot, start, end).map_err(|OutOfMemory| Errno::ENOMEM)?;
+        for at in cuts {
+            self.emit(cx, VmaOp::Split, &vma, vma.start, at);
+        }
+        Ok(slot)
+    }
+}

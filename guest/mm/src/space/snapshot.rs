@@ -1,0 +1,91 @@
+//! What `/proc/PID/maps`, `smaps` and `status` are made of.
+
+use pagelab_abi::{
+    code::Owner,
+    layout::{PAGE_SHIFT, PAGE_SIZE},
+    snapshot::{MmHeader, VmaEntry},
+};
+
+use crate::{
+    arena::Slot, context::Context, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace, vma::Vma,
+};
+
+impl AddressSpace {
+    /// The address space as a whole. `comm` is the program's base name, `text_bytes` the size of its text.
+    pub fn snapshot_header(&self, comm: [u8; 16], text_bytes: u64) -> MmHeader {
+        let usage = &self.usage;
+        MmHeader {
+            pid: self.pid,
+            vma_count: self.vmas.count,
+            comm,
+            peak_vm: usage.peak_vm,
+            total_vm: usage.total_vm,
+            locked_vm: usage.locked_vm,
+            hiwater_rss: usage.hiwater_rss,
+            rss_anon: usage.rss_anon,
+            rss_file: usage.rss_file,
+            rss_shmem: 0,
+            data_vm: usage.data_vm,
+            stack_vm: usage.stack_vm,
+            exec_vm: usage.exec_vm,
+            pgtables_bytes: self.tables.tables * PAGE_SIZE,
+            swap: 0,
+            text_bytes,
+            min_flt: usage.min_flt,
+            maj_flt: usage.maj_flt,
+            brk: [self.brk_start, self.brk],
+        }
+    }
+
+    /// Each VMA in the order of addresses, with what a walk over its page-table entries finds: `vma_count` entries.
+    pub fn snapshot_vmas<M: Machine, T: Trace>(&self, cx: &Context<M, T>, mut entry: impl FnMut(&VmaEntry)) {
+        let mut slot: Slot = self.vmas.first;
+        while slot != 0 {
+            let vma = cx.vma(slot);
+            entry(&self.snapshot_vma(cx, vma));
+            slot = vma.next;
+        }
+    }
+
+    fn snapshot_vma<M: Machine, T: Trace>(&self, cx: &Context<M, T>, vma: &Vma) -> VmaEntry {
+        let (offset, inode) = if vma.is_anonymous() { (0, 0) } else { (vma.pgoff << PAGE_SHIFT, 0) };
+        let mut entry = VmaEntry {
+            start: vma.start,
+            end: vma.end,
+            offset,
+            inode,
+            name: self.name_of(vma),
+            bits: vma.flags().bits(),
+            ..VmaEntry::default()
+        };
+        let pages = cx.machine.pages();
+        self.tables.walk_range(&cx.machine, vma.start, vma.end, |_, pte| {
+            if pte.is_special() {
+                entry.zero += 1;
+            } else {
+                let page = &pages[pte.pfn().index()];
+                count_page(&mut entry, pte, page.owner, page.mapcount);
+            }
+        });
+        entry
+    }
+}
+
+/// Adds one mapped page to the counts of `smaps`. A page mapped by `mapcount` entries counts 1/mapcount in the PSS.
+fn count_page(entry: &mut VmaEntry, pte: Pte, owner: Owner, mapcount: u32) {
+    let share = PAGE_SIZE / u64::from(mapcount.max(1));
+    entry.rss += 1;
+    entry.anonymous += u32::from(owner != Owner::File);
+    entry.referenced += u32::from(pte.is_accessed());
+    entry.pss += share;
+    if pte.is_dirty() {
+        entry.pss_dirty += share;
+    }
+    let count = match (mapcount > 1, pte.is_dirty()) {
+        (true, false) => &mut entry.shared_clean,
+        (true, true) => &mut entry.shared_dirty,
+        (false, false) => &mut entry.private_clean,
+        (false, true) => &mut entry.private_dirty,
+    };
+    *count += 1;
+}

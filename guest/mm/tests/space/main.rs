@@ -1,0 +1,8 @@
+//! Address spaces: Linux's rules one by one, random work against a naive map of pages, and random work against the
+//! Linux that runs this test.
+
+mod brk;
+mod mapping;
+mod protecting;
+mod stack;
+mod world;
