@@ -4,8 +4,9 @@ use pagelab_abi::{code::Owner, vmstat};
 
 use crate::{
     arena::{Arena, Slot},
+    file::Files,
     frame::{Frames, Gfp, OutOfMemory},
-    machine::Machine,
+    machine::{Machine, Pfn},
     trace::Trace,
     vma::Vma,
 };
@@ -23,12 +24,24 @@ pub struct Context<M, T> {
     pub stats: VmStat,
     /// The VMAs of all processes.
     pub vmas: Arena<Vma>,
+    /// The files that can be mapped.
+    pub files: Files,
+    /// The frame that every untouched anonymous page reads as; [`Pfn::NONE`] before its first use.
+    pub zero_page: Pfn,
 }
 
 impl<M: Machine, T: Trace> Context<M, T> {
     /// A context with an allocator that owns no frames yet.
     pub fn new(machine: M, trace: T) -> Self {
-        Context { machine, trace, frames: Frames::new(), stats: VmStat::default(), vmas: Arena::new() }
+        Context {
+            machine,
+            trace,
+            frames: Frames::new(),
+            stats: VmStat::default(),
+            vmas: Arena::new(),
+            files: Files::new(),
+            zero_page: Pfn::NONE,
+        }
     }
 
     /// The VMA in a live slot.

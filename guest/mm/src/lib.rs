@@ -14,6 +14,7 @@ pub mod arena;
 pub mod context;
 pub mod errno;
 pub mod fault;
+pub mod file;
 pub mod frame;
 pub mod machine;
 pub mod memblock;
