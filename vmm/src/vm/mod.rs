@@ -4,11 +4,13 @@ pub mod boot;
 pub mod clock;
 mod cpu;
 pub mod cpuid;
+pub mod diagnosis;
 pub mod exit;
 mod kick;
 pub mod machine;
 pub mod memory;
 pub mod ring;
+pub mod symbols;
 pub mod vcpu;
 pub mod walk;
 

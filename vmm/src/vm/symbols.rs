@@ -1,0 +1,73 @@
+//! Names for addresses in the guest kernel, from its ELF symbol table.
+
+use object::{Object, ObjectSymbol, SymbolKind};
+
+/// Functions of an ELF file by address.
+#[derive(Debug, Default)]
+pub struct Symbols {
+    /// Start, size, mangled name; by start.
+    functions: Vec<(u64, u64, String)>,
+}
+
+impl Symbols {
+    /// Reads the symbol table. A file that cannot be read, or has none, gives no names.
+    pub fn from_elf(bytes: &[u8]) -> Symbols {
+        let Ok(file) = object::File::parse(bytes) else { return Symbols::default() };
+        let mut functions: Vec<(u64, u64, String)> = file
+            .symbols()
+            .filter(|symbol| {
+                // Labels of assembly code have no type.
+                symbol.is_definition()
+                    && matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Label | SymbolKind::Unknown)
+            })
+            .filter_map(|symbol| Some((symbol.address(), symbol.size(), symbol.name().ok()?.to_owned())))
+            .filter(|(_, _, name)| !name.is_empty())
+            .collect();
+        functions.sort();
+        Symbols { functions }
+    }
+
+    /// `function+0xoffset` for an address inside a function; `None` elsewhere. A function without a size reaches to the
+    /// next one.
+    pub fn name(&self, address: u64) -> Option<String> {
+        let after = self.functions.partition_point(|(start, ..)| *start <= address);
+        let (start, size, name) = self.functions.get(after.checked_sub(1)?)?;
+        let end = match size {
+            0 => self.functions.get(after)?.0,
+            size => start.saturating_add(*size),
+        };
+        if address >= end {
+            return None;
+        }
+        Some(format!("{:#}+{:#x}", rustc_demangle::demangle(name), address - start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_addresses_inside_functions_only() {
+        let symbols = Symbols {
+            functions: vec![
+                (0x1000, 0x10, "_ZN6kernel4main17h0123456789abcdefE".to_owned()),
+                (0x2000, 0, "entry".to_owned()),
+                (0x2010, 4, "last".to_owned()),
+            ],
+        };
+        assert_eq!(symbols.name(0x100f).as_deref(), Some("kernel::main+0xf"));
+        assert_eq!(symbols.name(0x1010), None);
+        assert_eq!(symbols.name(0x200f).as_deref(), Some("entry+0xf"));
+        assert_eq!(symbols.name(0x2014), None);
+        assert_eq!(symbols.name(0), None);
+    }
+
+    #[test]
+    fn finds_a_function_of_this_very_program() {
+        let own = std::fs::read("/proc/self/exe").expect("a program can read itself");
+        let symbols = Symbols::from_elf(&own);
+        assert!(symbols.functions.iter().any(|(.., name)| name.contains("finds_a_function_of_this_very_program")));
+        assert!(Symbols::from_elf(b"no ELF").functions.is_empty());
+    }
+}
