@@ -3,7 +3,9 @@
 
 pub mod analysis;
 pub mod builtin;
+pub mod faults;
 pub mod initramfs;
 pub mod program;
+pub mod run;
 pub mod trace;
 pub mod vm;

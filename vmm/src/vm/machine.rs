@@ -92,7 +92,7 @@ pub struct Vm {
     /// TSC ticks a second, where known.
     pub tsc_hz: Option<u64>,
     /// The VM itself; its memory slots live as long as it.
-    _vm: VmFd,
+    pub fd: VmFd,
 }
 
 /// Opens /dev/kvm and checks its version.
@@ -135,7 +135,7 @@ impl Vm {
         cpu::enter_long_mode(&vcpu, entry).map_err(VmError::kvm("set the registers"))?;
         let tsc_hz = clock::tsc_hz(&vcpu);
         log::debug!("machine loaded after {:?}", begin.elapsed());
-        Ok(Vm { vcpu, ram, window, cpuid_faulting, tsc_offset_zero, tsc_hz, _vm: vm })
+        Ok(Vm { vcpu, ram, window, cpuid_faulting, tsc_offset_zero, tsc_hz, fd: vm })
     }
 }
 

@@ -78,6 +78,16 @@ impl Code {
         code
     }
 
+    /// Writes one byte to each of `pages` pages from the identity-mapped address on.
+    pub(crate) fn touch(self, address: u64, pages: u32) -> Code {
+        self.bytes(&[0x48, 0xbb])
+            .bytes(&address.to_le_bytes())
+            .bytes(&[0xb9])
+            .bytes(&pages.to_le_bytes())
+            // mov byte [rbx], 1; add rbx, 4096; dec ecx; jnz -14
+            .bytes(&[0xc6, 0x03, 0x01, 0x48, 0x81, 0xc3, 0, 0x10, 0, 0, 0xff, 0xc9, 0x75, 0xf2])
+    }
+
     /// `jmp .`
     pub(crate) fn forever(self) -> Code {
         self.bytes(&[0xeb, 0xfe])

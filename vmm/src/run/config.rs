@@ -1,0 +1,218 @@
+//! What a run is made of, as the command line or a test asks for it.
+
+use std::{
+    path::PathBuf,
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::{
+    faults::{self, FaultSource, Missing, Probe},
+    vm::{Backing, Image, TraceWindow, clock, vcpu::ConsoleHook},
+};
+
+/// The moment a run's times count from: take it first thing in `main`.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    pub(super) instant: Instant,
+    pub(super) tsc: u64,
+}
+
+impl Start {
+    /// This moment.
+    pub fn now() -> Start {
+        Start { instant: Instant::now(), tsc: clock::rdtsc() }
+    }
+
+    /// TSC ticks a second, measured from the start until now: for hosts that do not say.
+    pub(super) fn measured_tsc_hz(self) -> u64 {
+        let ticks = u128::from(clock::rdtsc().saturating_sub(self.tsc));
+        let elapsed = self.instant.elapsed().as_nanos().max(1);
+        u64::try_from(ticks * 1_000_000_000 / elapsed).unwrap_or(u64::MAX)
+    }
+}
+
+/// What is recorded.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The guest's own events.
+    pub guest: bool,
+    /// Host-side faults.
+    pub host: Option<&'static dyn FaultSource>,
+}
+
+impl Sources {
+    /// Name of the guest's own events in `--record`.
+    pub const GUEST: &'static str = "guest";
+    /// Name of "nothing" in `--record`.
+    pub const NONE: &'static str = "none";
+
+    /// Everything this host can record, and what it cannot.
+    pub fn best() -> (Sources, Vec<(&'static str, Missing)>) {
+        let mut sources = Sources { guest: true, host: None };
+        let mut missing = Vec::new();
+        for source in faults::SOURCES {
+            match source.probe() {
+                Probe::Available if sources.host.is_none() => sources.host = Some(*source),
+                Probe::Available => {}
+                Probe::Missing(why) => missing.push((source.name(), why)),
+            }
+        }
+        (sources, missing)
+    }
+
+    /// Names, separated by commas; `none` for nothing.
+    pub fn names(&self) -> String {
+        let guest = self.guest.then_some(Self::GUEST);
+        let names: Vec<&str> = guest.into_iter().chain(self.host.map(FaultSource::name)).collect();
+        if names.is_empty() { Self::NONE.to_owned() } else { names.join(",") }
+    }
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.names())
+    }
+}
+
+/// A list of sources that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourcesError {
+    /// Not a source.
+    #[error("{name:?} is no source; there are: {known}, or none alone")]
+    Unknown {
+        /// What was given.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// `none` beside others.
+    #[error("none stands alone: it cannot be recorded together with others")]
+    NoneAlone,
+    /// Two sources of host faults at once.
+    #[error("{first} and {second} both take the host's faults: give one of them")]
+    TwoHostSources {
+        /// One.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+}
+
+impl FromStr for Sources {
+    type Err = SourcesError;
+
+    fn from_str(text: &str) -> Result<Sources, SourcesError> {
+        let mut sources = Sources::default();
+        if text == Self::NONE {
+            return Ok(sources);
+        }
+        for name in text.split(',').map(str::trim) {
+            if name == Self::NONE {
+                return Err(SourcesError::NoneAlone);
+            }
+            if name == Self::GUEST {
+                sources.guest = true;
+                continue;
+            }
+            let source = faults::find(name).ok_or_else(|| SourcesError::Unknown {
+                name: name.to_owned(),
+                known: std::iter::once(Self::GUEST)
+                    .chain(faults::SOURCES.iter().map(|source| source.name()))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })?;
+            match sources.host {
+                Some(first) if first.name() != source.name() => {
+                    return Err(SourcesError::TwoHostSources { first: first.name(), second: source.name() });
+                }
+                _ => sources.host = Some(source),
+            }
+        }
+        Ok(sources)
+    }
+}
+
+/// Stops a run from another thread, such as a signal handler's.
+#[derive(Clone, Debug)]
+pub struct StopHandle(Sender<i32>);
+
+/// The run's end of a [`StopHandle`].
+#[derive(Clone, Debug)]
+pub struct StopListener(pub(super) Receiver<i32>);
+
+/// A handle and what it stops.
+pub fn stop_pair() -> (StopHandle, StopListener) {
+    let (sender, receiver) = bounded(1);
+    (StopHandle(sender), StopListener(receiver))
+}
+
+impl StopHandle {
+    /// Ends the run as if the lab had got this signal; its exit status is 128 plus the number. The first call counts.
+    pub fn stop(&self, signal: i32) {
+        // Full: a stop waits there already. Disconnected: the run is over.
+        let _ = self.0.try_send(signal);
+    }
+}
+
+/// Everything a run needs to know.
+pub struct RunConfig<'a> {
+    /// When the process started.
+    pub start: Start,
+    /// What ring 0 runs.
+    pub kernel: Image<'a>,
+    /// cpio newc archive with the program and its files.
+    pub initramfs: &'a [u8],
+    /// Path of the program in the initramfs.
+    pub program: String,
+    /// Arguments, the program's name included.
+    pub args: Vec<String>,
+    /// Environment, as `NAME=VALUE`.
+    pub env: Vec<String>,
+    /// Bytes of guest RAM.
+    pub memory: u64,
+    /// What it is made of.
+    pub backing: Backing,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// After this long the run is ended, counted from the first instruction.
+    pub timeout: Option<Duration>,
+    /// What to record.
+    pub sources: Sources,
+    /// Where the run file goes.
+    pub run_file: PathBuf,
+    /// Called with the program's output as it comes.
+    pub console: Option<ConsoleHook>,
+    /// Ends the run from outside.
+    pub stop: Option<StopListener>,
+    /// More rows for the `run` view.
+    pub facts: Vec<(String, String)>,
+}
+
+impl RunConfig<'_> {
+    /// Bytes of the trace window of every run.
+    pub const TRACE_WINDOW: u64 = TraceWindow::DEFAULT_SIZE;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_read_as_they_are_written() {
+        for text in ["none", "guest", "uffd", "guest,uffd"] {
+            assert_eq!(text.parse::<Sources>().expect("valid").names(), text);
+        }
+        assert_eq!("uffd, guest".parse::<Sources>().expect("valid").names(), "guest,uffd");
+    }
+
+    #[test]
+    fn senseless_sources_are_refused() {
+        assert_eq!("guest,none".parse::<Sources>().expect_err("none is not alone"), SourcesError::NoneAlone);
+        let error = "ebpf".parse::<Sources>().expect_err("not a source");
+        assert_eq!(error.to_string(), "\"ebpf\" is no source; there are: guest, uffd, or none alone");
+        assert!("".parse::<Sources>().is_err());
+    }
+}

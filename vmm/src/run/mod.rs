@@ -1,0 +1,91 @@
+//! One run from end to end: a machine, its recording, and what came of it.
+
+mod config;
+mod guest;
+pub mod host;
+
+use std::{io, path::PathBuf, thread};
+
+pub use config::{RunConfig, Sources, SourcesError, Start, StopHandle, StopListener, stop_pair};
+pub use guest::{LAB_STATUS, TIMEOUT_STATUS};
+
+use crate::{
+    faults::FaultError,
+    trace::{Ending, Recorder, RunFileError},
+    vm::{VmError, machine::host_mmu},
+};
+
+/// Why the lab could not do a run. What was recorded until then is in the run file, marked incomplete.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The machine.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// A source of host faults.
+    #[error(transparent)]
+    Source(#[from] FaultError),
+    /// The run file.
+    #[error(transparent)]
+    RunFile(#[from] RunFileError),
+    /// The ring's header could not be written.
+    #[error("the trace window cannot be used: {0}")]
+    TraceWindow(String),
+    /// No thread for the vCPU.
+    #[error("cannot start the vCPU's thread: {0}; the limit of processes may have been reached (ulimit -u)")]
+    Thread(io::Error),
+    /// A bug.
+    #[error("the vCPU's thread died; this is a bug of pagelab, please report it")]
+    VcpuDied,
+    /// A vCPU that neither a signal nor the end of all watching gets out of KVM.
+    #[error("the vCPU does not come out of KVM; the host kernel's log (dmesg) may say why")]
+    VcpuStuck,
+}
+
+/// How a run went.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// The run file.
+    pub run_file: PathBuf,
+    /// The ending, as the run file has it.
+    pub ending: Ending,
+}
+
+/// Does a run. An error is the lab's (exit status [`LAB_STATUS`]); a guest that fails is an outcome.
+pub fn run(mut config: RunConfig<'_>) -> Result<RunOutcome, LabError> {
+    let facts = facts(&config);
+    // The file and the machine are made side by side: neither waits for the other, and the first instruction comes
+    // sooner.
+    let (vm, recorder) = thread::scope(|scope| {
+        let recorder = scope.spawn(|| {
+            let facts: Vec<(&str, String)> = facts.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+            let recorder = Recorder::create(&config.run_file, &facts);
+            log::debug!("run file created after {:?}", config.start.instant.elapsed());
+            recorder
+        });
+        (guest::create(&config), recorder.join())
+    });
+    let recorder = recorder.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let vm = vm?;
+    let sink = recorder.sender();
+    let ending = guest::run(vm, &mut config, sink)?;
+    recorder.finish(ending.clone())?;
+    log::debug!("run file finished after {:?}", config.start.instant.elapsed());
+    Ok(RunOutcome { run_file: config.run_file, ending })
+}
+
+/// What is known before the start.
+fn facts(config: &RunConfig<'_>) -> Vec<(String, String)> {
+    let args = config.args.get(1..).unwrap_or_default();
+    let mut facts = vec![
+        ("host_mmu".to_owned(), host_mmu().to_owned()),
+        ("kernel_release".to_owned(), host::kernel_release()),
+        ("cpu_model".to_owned(), host::cpu_model()),
+        ("guest_memory_bytes".to_owned(), config.memory.to_string()),
+        ("program".to_owned(), config.program.clone()),
+        ("args".to_owned(), args.join(" ")),
+        ("seed".to_owned(), config.seed.to_string()),
+        ("sources".to_owned(), config.sources.names()),
+    ];
+    facts.extend(config.facts.iter().cloned());
+    facts
+}

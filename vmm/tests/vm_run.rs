@@ -1,0 +1,226 @@
+//! Whole runs: exit statuses, timeouts, stops, run files, and userfaultfd's counts.
+
+mod vm_support;
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use pagelab::{
+    faults::{self, Probe},
+    run::{LabError, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
+    vm::{Backing, Image},
+};
+use pagelab_abi::port;
+use rusqlite::Connection;
+use vm_support::{Code, kvm_or_skip};
+
+/// A run of a flat guest, recorded into `directory`.
+fn config<'a>(code: &'a Code, directory: &Path, sources: &str) -> RunConfig<'a> {
+    RunConfig {
+        start: Start::now(),
+        kernel: Image::Flat(&code.0),
+        initramfs: b"",
+        program: "/guest".to_owned(),
+        args: vec!["guest".to_owned(), "one".to_owned()],
+        env: Vec::new(),
+        memory: 32 << 20,
+        backing: Backing::Anonymous,
+        seed: 3,
+        timeout: Some(Duration::from_secs(20)),
+        sources: sources.parse().expect("valid sources"),
+        run_file: directory.join("run.plab"),
+        console: None,
+        stop: None,
+        facts: vec![("experiment".to_owned(), "test".to_owned())],
+    }
+}
+
+fn fact(path: &Path, key: &str) -> String {
+    let file = Connection::open(path).expect("the run file opens");
+    file.query_row("SELECT CAST(value AS TEXT) FROM run WHERE key = ?", [key], |row| row.get(0))
+        .unwrap_or_else(|error| panic!("the run file has no {key}: {error}"))
+}
+
+fn count(path: &Path, query: &str) -> i64 {
+    let file = Connection::open(path).expect("the run file opens");
+    file.query_row(query, [], |row| row.get(0)).expect("the query is right")
+}
+
+fn host_fault_addresses(path: &Path) -> Vec<u64> {
+    let file = Connection::open(path).expect("the run file opens");
+    let mut query = file.prepare("SELECT gpa FROM host_fault ORDER BY tsc_begin").expect("the view is there");
+    let rows = query.query_map([], |row| row.get::<_, String>(0)).expect("the query is right");
+    rows.map(|text| {
+        let text = text.expect("a row");
+        u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("a hexadecimal number")
+    })
+    .collect()
+}
+
+fn diagnosis(outcome: &RunOutcome) -> &str {
+    outcome.ending.diagnosis.as_deref().expect("an abnormal end has a diagnosis")
+}
+
+/// Whether userfaultfd can be used; fails the test unless skipping was asked for.
+fn uffd_or_skip() -> bool {
+    match faults::find("uffd").expect("it is a source").probe() {
+        Probe::Available => kvm_or_skip(),
+        Probe::Missing(missing) if std::env::var_os("PAGELAB_SKIP_KVM").is_some_and(|value| value == "1") => {
+            eprintln!("SKIPPED: {}", missing.why);
+            false
+        }
+        Probe::Missing(missing) => panic!("this test needs userfaultfd: {}; {}", missing.why, missing.remedy),
+    }
+}
+
+#[test]
+fn a_run_has_the_programs_status_and_a_complete_file() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let code = Code::default().clock().out(port::EXIT, 7 << 8);
+    let outcome = run(config(&code, directory.path(), "guest")).expect("the lab works");
+    assert_eq!(outcome.ending.exit_status, 7);
+    assert!(outcome.ending.complete && outcome.ending.diagnosis.is_none());
+    for (key, value) in
+        [("complete", "1"), ("exit_status", "7"), ("sources", "guest"), ("args", "one"), ("experiment", "test")]
+    {
+        assert_eq!(fact(&outcome.run_file, key), value, "{key}");
+    }
+    let first: u64 = fact(&outcome.run_file, "first_instruction_ns").parse().expect("a number");
+    let end: u64 = fact(&outcome.run_file, "end_ns").parse().expect("a number");
+    assert!(0 < first && first < end, "{first} {end}");
+    assert!(outcome.ending.clock_error_ns < outcome.ending.wall_ns);
+}
+
+#[test]
+fn a_signal_status_becomes_128_and_the_signal() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let code = Code::default().clock().out(port::EXIT, 11);
+    let outcome = run(config(&code, directory.path(), "none")).expect("the lab works");
+    assert_eq!((outcome.ending.exit_status, outcome.ending.complete), (139, true));
+}
+
+#[test]
+fn a_timeout_ends_an_endless_guest_in_time() {
+    if !kvm_or_skip() {
+        return;
+    }
+    for sources in ["none", "uffd"] {
+        if sources == "uffd" && !uffd_or_skip() {
+            continue;
+        }
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let code = Code::default().clock().touch(0x40_0000, 5).forever();
+        let begin = Instant::now();
+        let timeout = Some(Duration::from_millis(300));
+        let outcome = run(RunConfig { timeout, ..config(&code, directory.path(), sources) }).expect("the lab works");
+        assert!(begin.elapsed() < Duration::from_secs(3));
+        assert_eq!((outcome.ending.exit_status, outcome.ending.complete), (124, false));
+        assert!(diagnosis(&outcome).contains("instruction bytes: eb fe"), "{}", diagnosis(&outcome));
+        assert_eq!(fact(&outcome.run_file, "complete"), "0");
+        if let Some(copies) = outcome.ending.copies {
+            assert_eq!((copies.copied, copies.present_at_end - copies.present_at_start), (5, 5));
+        }
+    }
+}
+
+#[test]
+fn a_stop_ends_a_run_with_the_signals_status() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let code = Code::default().clock().forever();
+    let (handle, listener) = stop_pair();
+    let stopper = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(150));
+        handle.stop(libc::SIGINT);
+        handle.stop(libc::SIGTERM);
+    });
+    let outcome =
+        run(RunConfig { stop: Some(listener), ..config(&code, directory.path(), "guest") }).expect("the lab works");
+    stopper.join().expect("it only sleeps");
+    assert_eq!((outcome.ending.exit_status, outcome.ending.complete), (130, false));
+    assert_eq!(fact(&outcome.run_file, "exit_status"), "130");
+}
+
+#[test]
+fn a_handle_that_nobody_holds_stops_nothing() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let code = Code::default().clock().out(port::EXIT, 0);
+    let (handle, listener) = stop_pair();
+    drop(handle);
+    let outcome =
+        run(RunConfig { stop: Some(listener), ..config(&code, directory.path(), "none") }).expect("the lab works");
+    assert_eq!(outcome.ending.exit_status, 0);
+}
+
+#[test]
+fn a_triple_fault_is_the_labs_status_with_a_diagnosis() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let code = Code::default().clock().bytes(&[0x0f, 0x0b]);
+    let outcome = run(config(&code, directory.path(), "guest")).expect("the lab works");
+    assert_eq!((outcome.ending.exit_status, outcome.ending.complete), (125, false));
+    assert!(diagnosis(&outcome).contains("triple-faulted"));
+    assert!(diagnosis(&outcome).contains("backtrace:"));
+}
+
+#[test]
+fn userfaultfd_counts_every_first_touch_once() {
+    if !uffd_or_skip() {
+        return;
+    }
+    for backing in [Backing::Anonymous, Backing::Memfd] {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        // The second round touches what is there already.
+        let code = Code::default().clock().touch(0x40_0000, 300).touch(0x40_0000, 300).out(port::EXIT, 0);
+        let outcome =
+            run(RunConfig { backing, ..config(&code, directory.path(), "guest,uffd") }).expect("the lab works");
+        assert_eq!(outcome.ending.exit_status, 0, "{:?}", outcome.ending.diagnosis);
+        let copies = outcome.ending.copies.expect("the source was on");
+        assert_eq!(copies.copied, 300, "{backing:?} {copies:?}");
+        assert_eq!(copies.present_at_end - copies.present_at_start, 300, "{backing:?} {copies:?}");
+        assert!(copies.present_at_start > 0, "boot info and tables were loaded");
+        let expected: Vec<u64> = (0..300).map(|page| 0x40_0000 + page * 4096).collect();
+        assert_eq!(host_fault_addresses(&outcome.run_file), expected);
+        assert_eq!(count(&outcome.run_file, "SELECT count(*) FROM host_fault"), 300);
+        let of_vcpu = "SELECT count(*) FROM host_fault WHERE vcpu = 0 AND access = 'write' AND source = 'uffd'";
+        assert_eq!(count(&outcome.run_file, of_vcpu), 300, "each is the vCPU's own write");
+        let ordered = "SELECT count(*) FROM host_fault WHERE tsc_begin < tsc_end";
+        assert_eq!(count(&outcome.run_file, ordered), 300);
+    }
+}
+
+#[test]
+fn an_unwritable_run_file_is_an_error_before_the_guest_runs() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let code = Code::default().clock().forever();
+    let begin = Instant::now();
+    let config = config(&code, Path::new("/proc/nowhere"), "none");
+    let error = run(config).expect_err("no file can be there");
+    assert!(matches!(error, LabError::RunFile(_)), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn the_best_sources_of_this_host_can_be_used() {
+    let (sources, missing) = Sources::best();
+    assert!(sources.guest);
+    assert_eq!(sources.host.is_none(), !missing.is_empty());
+}
