@@ -13,11 +13,8 @@ use crate::{
     trace::Trace,
 };
 
+pub use crate::vma::FileId;
 pub use cache::ReadError;
-
-/// Names a registered file; what [`crate::vma::Vma::file`] holds. Never 0.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct FileId(pub u32);
 
 /// A registered file. Lives in an arena slot.
 #[repr(C)]
