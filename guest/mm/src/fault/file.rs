@@ -29,7 +29,8 @@ pub(super) fn resolve<M: Machine, T: Trace>(
     let (pfn, major) = read_page(cx, target)?;
     cx.get_frame(pfn).expect("a cached frame is allocated");
     map_new(cx, space, target, Pte::user(pfn, target.flags), Owner::File);
-    let shared = target.flags.contains(VmFlags::SHARED);
+    // MAYSHARE says what was asked for; SHARED is cleared where nothing can be written, as in Linux.
+    let shared = target.flags.contains(VmFlags::MAYSHARE);
     Ok(Done { kind: if shared { FaultKind::SharedRead } else { FaultKind::FileRead }, major, pfn })
 }
 
