@@ -262,18 +262,19 @@ impl Handler {
     }
 
     fn resolve(&mut self, message: &Message, tsc_begin: u64) -> io::Result<()> {
-        self.fill(message.address & !(PAGE_SIZE - 1))?;
-        let tsc_end = rdtsc();
-        let Some(extent) = self.extents.iter().find(|extent| message.address.wrapping_sub(extent.host) < extent.size)
-        else {
-            return Ok(());
-        };
+        // Asked before the page is there: afterwards the vCPU runs on and may have left the guest.
         let vcpu = self
             .watch
             .vcpus
             .iter()
             .position(|vcpu| vcpu.thread_id() == message.thread_id && vcpu.in_guest())
             .map(|index| index as u16);
+        self.fill(message.address & !(PAGE_SIZE - 1))?;
+        let tsc_end = rdtsc();
+        let Some(extent) = self.extents.iter().find(|extent| message.address.wrapping_sub(extent.host) < extent.size)
+        else {
+            return Ok(());
+        };
         let write = message.flags & u64::from(UFFD_PAGEFAULT_FLAG_WRITE) != 0;
         let fault = HostFault {
             vcpu,
