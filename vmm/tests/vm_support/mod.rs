@@ -16,6 +16,13 @@ use pagelab::{
         vcpu::{Finished, RunningVcpu, VcpuStatus, VcpuTask, spawn},
     },
 };
+use pagelab_abi::{
+    code::BulkKind,
+    layout::KERNEL_PHYS,
+    port,
+    record::{RECORD_SIZE, RecordKind},
+    ring::{HEAD_OFFSET, RECORDS_OFFSET},
+};
 
 /// True if the test should go on; false if it was asked to skip. Without KVM it fails, unless PAGELAB_SKIP_KVM=1.
 pub(crate) fn kvm_or_skip() -> bool {
@@ -66,16 +73,15 @@ impl Code {
             .bytes(&[0x48, 0x89, 0x03])
     }
 
-    /// Maps the first 1 GiB that holds the trace window at virtual 0x4000_0000: one huge page in the low PDPT.
+    /// Maps the trace window at [`WINDOW`] and, after it, 2 MiB of the device hole at [`NOTHING`].
     pub(crate) fn map_window(self) -> Code {
         let low_pdpt = pagelab_abi::layout::INITIAL_TABLES_PHYS + 0x1000;
-        // A 1 GiB page needs CPU support; a page directory of its own at 2 MiB does not. One 2 MiB page per 8 bytes.
         let directory = 0x20_0000;
         let mut code = self.store(low_pdpt + 8, directory | 3);
         for index in 0..2 {
             code = code.store(directory + index * 8, pagelab_abi::layout::TRACE_WINDOW_PHYS + (index << 21) + 0x83);
         }
-        code
+        code.store(directory + 16, 0xfe00_0083)
     }
 
     /// Writes one byte to each of `pages` pages from the identity-mapped address on.
@@ -88,6 +94,43 @@ impl Code {
             .bytes(&[0xc6, 0x03, 0x01, 0x48, 0x81, 0xc3, 0, 0x10, 0, 0, 0xff, 0xc9, 0x75, 0xf2])
     }
 
+    /// Writes a bulk record into slot `number` of the mapped window, publishes `number + 1` and rings the bulk port.
+    pub(crate) fn bulk(self, number: u64, kind: BulkKind, gpa: u64, length: u32) -> Code {
+        let slot = WINDOW + RECORDS_OFFSET as u64 + number * RECORD_SIZE as u64;
+        self.store(slot, u64::from(RecordKind::Bulk.0))
+            .store(slot + 16, number)
+            .store(slot + 24, gpa)
+            .store(slot + 32, u64::from(length) | u64::from(kind.0) << 32 | 1 << 40)
+            .publish(number + 1)
+            .out(port::BULK, 0)
+    }
+
+    /// Publishes a head.
+    pub(crate) fn publish(self, head: u64) -> Code {
+        self.store(WINDOW + HEAD_OFFSET as u64, head)
+    }
+
+    /// `rep movsq` of the `length` bytes at `data` (behind the code, from the image's start) to an address.
+    pub(crate) fn copy_from_image(self, data: u64, address: u64, length: u64) -> Code {
+        self.bytes(&[0x48, 0xbe])
+            .bytes(&(KERNEL_PHYS + data).to_le_bytes())
+            .bytes(&[0x48, 0xbf])
+            .bytes(&address.to_le_bytes())
+            .bytes(&[0x48, 0xb9])
+            .bytes(&(length / 8).to_le_bytes())
+            .bytes(&[0xf3, 0x48, 0xa5])
+    }
+
+    /// `mov ecx, times`, `body`, `dec ecx; jnz body`. The body must keep ECX.
+    pub(crate) fn repeat(self, times: u32, body: &Code) -> Code {
+        let back = -(body.0.len() as i32 + 2 + 6);
+        self.bytes(&[0xb9])
+            .bytes(&times.to_le_bytes())
+            .bytes(&body.0)
+            .bytes(&[0xff, 0xc9, 0x0f, 0x85])
+            .bytes(&back.to_le_bytes())
+    }
+
     /// `jmp .`
     pub(crate) fn forever(self) -> Code {
         self.bytes(&[0xeb, 0xfe])
@@ -96,6 +139,8 @@ impl Code {
 
 /// Where [`Code::map_window`] puts the trace window.
 pub(crate) const WINDOW: u64 = 0x4000_0000;
+/// Where [`Code::map_window`] puts a place without memory.
+pub(crate) const NOTHING: u64 = WINDOW + (4 << 20);
 
 /// A configuration for a flat guest in 16 MiB.
 pub(crate) fn config(code: &[u8]) -> VmConfig<'_> {

@@ -1,0 +1,289 @@
+//! Guests that break every rule of the boundary: the host says so, stays alive, and comes to an end.
+
+mod vm_support;
+
+use std::{path::Path, thread, time::Duration};
+
+use pagelab::{
+    run::{RunConfig, RunOutcome, Start, run as lab_run},
+    trace::Input,
+    vm::{
+        Backing, Image,
+        vcpu::{BULK_LIMIT, End},
+    },
+};
+use pagelab_abi::{
+    code::BulkKind,
+    event::Bulk,
+    port,
+    record::RECORD_SIZE,
+    ring::{HEAD_OFFSET, RECORDS_OFFSET, TAIL_OFFSET},
+};
+use vm_support::{Code, NOTHING, WINDOW, kvm_or_skip, protocol_errors, run, start};
+
+/// Bytes that look random, the same in every run.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    });
+    words.flat_map(u64::to_le_bytes).take(length).collect()
+}
+
+/// The code, then the data at the offset that the code was told.
+fn with_data(code: Code, offset: usize, data: &[u8]) -> Code {
+    assert!(code.0.len() <= offset);
+    let mut bytes = code.0;
+    bytes.resize(offset, 0);
+    bytes.extend_from_slice(data);
+    Code(bytes)
+}
+
+/// A whole run with the recorder behind it.
+fn record(code: &Code, sources: &str) -> RunOutcome {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    record_into(directory.path(), code, sources)
+}
+
+fn record_into(directory: &Path, code: &Code, sources: &str) -> RunOutcome {
+    lab_run(RunConfig {
+        start: Start::now(),
+        kernel: Image::Flat(&code.0),
+        initramfs: b"",
+        program: "/hostile".to_owned(),
+        args: vec!["hostile".to_owned()],
+        env: Vec::new(),
+        memory: 16 << 20,
+        backing: Backing::Anonymous,
+        seed: 1,
+        timeout: Some(Duration::from_secs(30)),
+        sources: sources.parse().expect("valid sources"),
+        run_file: directory.join("run.plab"),
+        console: None,
+        stop: None,
+        facts: Vec::new(),
+    })
+    .expect("the lab works")
+}
+
+#[test]
+fn a_nonsense_head_is_told_and_the_ring_goes_on() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let code = Code::default().clock().map_window();
+    let code = code.publish(u64::MAX - 1).out(port::DOORBELL, 0);
+    // From the claimed head on the ring works again, across the wrap of the counter.
+    let code = code.publish(2).out(port::DOORBELL, 0).out(port::EXIT, 0);
+    let (finished, inputs) = run(&code);
+    assert_eq!(finished.end, End::Exit(0));
+    assert_eq!(protocol_errors(&inputs).len(), 1, "{:?}", protocol_errors(&inputs));
+    let records: usize = inputs.iter().map(|input| if let Input::Records(r) = input { r.len() } else { 0 }).sum();
+    assert_eq!(records, 4);
+}
+
+#[test]
+fn random_records_are_recorded_without_harm() {
+    if !kvm_or_skip() {
+        return;
+    }
+    const RECORDS: u64 = 4096;
+    let data = noise(RECORDS as usize * RECORD_SIZE);
+    let code = Code::default()
+        .clock()
+        .map_window()
+        .copy_from_image(4096, WINDOW + RECORDS_OFFSET as u64, data.len() as u64)
+        .publish(RECORDS)
+        .out(port::DOORBELL, 0)
+        .publish(RECORDS * 2)
+        .out(port::BULK, 0)
+        .out(port::EXIT, 3 << 8);
+    let outcome = record(&with_data(code, 4096, &data), "guest");
+    assert_eq!(outcome.ending.exit_status, 3);
+}
+
+#[test]
+fn random_records_of_every_kind_are_recorded_without_harm() {
+    if !kvm_or_skip() {
+        return;
+    }
+    const RECORDS: u64 = 4096;
+    let mut data = noise(RECORDS as usize * RECORD_SIZE);
+    for (index, record) in data.chunks_mut(RECORD_SIZE).enumerate() {
+        // Known kinds and a gapless stream: the decoder looks into each payload.
+        record[0] = (index % 10) as u8;
+        record[16..20].copy_from_slice(&(index as u32).to_le_bytes());
+    }
+    let code = Code::default()
+        .clock()
+        .map_window()
+        .copy_from_image(4096, WINDOW + RECORDS_OFFSET as u64, data.len() as u64)
+        .publish(RECORDS)
+        .out(port::BULK, 0)
+        .bytes(&[0xf4]);
+    let outcome = record(&with_data(code, 4096, &data), "guest");
+    assert_eq!(outcome.ending.exit_status, 125, "it halted");
+    assert!(outcome.ending.diagnosis.is_some_and(|text| text.contains("last events:")));
+}
+
+#[test]
+fn a_scribbled_ring_header_harms_nobody() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let mut code = Code::default().clock().map_window();
+    for offset in (0..192).step_by(8).filter(|offset| *offset != HEAD_OFFSET) {
+        code = code.store(WINDOW + offset as u64, 0xdead_beef_dead_beef);
+    }
+    let (finished, inputs) = run(&code.publish(3).out(port::DOORBELL, 0).out(port::EXIT, 0));
+    assert_eq!(finished.end, End::Exit(0));
+    assert!(protocol_errors(&inputs).is_empty(), "the host keeps its own tail and capacity (offset {TAIL_OFFSET})");
+    assert!(matches!(&inputs[0], Input::Records(records) if records.len() == 3));
+}
+
+#[test]
+fn bad_bulk_transfers_are_refused_one_by_one() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let end_of_ram = 16 << 20;
+    let bad = [
+        (u64::MAX, 1),
+        (u64::MAX - 4, 64),
+        (end_of_ram, 1),
+        (end_of_ram - 4, 8),
+        (0, Bulk::MAX_LENGTH + 1),
+        (0, u32::MAX),
+        (pagelab_abi::layout::TRACE_WINDOW_PHYS, 16),
+        (0xc000_0000, 16),
+    ];
+    let mut code = Code::default().clock().map_window().out(port::BULK, 0);
+    for (number, (gpa, length)) in bad.iter().enumerate() {
+        code = code.bulk(number as u64, BulkKind::Console, *gpa, *length);
+    }
+    let code = code.bulk(bad.len() as u64, BulkKind::Console, end_of_ram - 8, 8).out(port::EXIT, 0);
+    let (finished, inputs) = run(&code);
+    assert_eq!(finished.end, End::Exit(0));
+    assert_eq!(protocol_errors(&inputs).len(), bad.len() + 1, "{:?}", protocol_errors(&inputs));
+    let bulks = inputs.iter().filter(|input| matches!(input, Input::Bulk { .. })).count();
+    assert_eq!(bulks, 1, "the last one is right");
+}
+
+#[test]
+fn a_bulk_storm_is_cut_at_the_limit() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let rings = (BULK_LIMIT / u64::from(Bulk::MAX_LENGTH)) as u32 + 20;
+    // One record names a mebibyte; each round publishes it anew. RDI counts heads: ECX counts rounds.
+    let again = Code::default()
+        .bytes(&[0x48, 0xff, 0xc7])
+        .bytes(&[0x48, 0xbb])
+        .bytes(&(WINDOW + HEAD_OFFSET as u64).to_le_bytes())
+        .bytes(&[0x48, 0x89, 0x3b])
+        .out(port::BULK, 0);
+    let mut code = Code::default().clock().map_window();
+    // Every slot of the first rounds must hold the record: fill as many as there are rounds.
+    let record: Vec<u8> = {
+        let mut bytes = vec![0u8; RECORD_SIZE];
+        bytes[0] = 9;
+        bytes[32..36].copy_from_slice(&Bulk::MAX_LENGTH.to_le_bytes());
+        bytes[36] = BulkKind::KernelLog.0;
+        bytes
+    };
+    let data = record.repeat(rings as usize);
+    code = code
+        .copy_from_image(4096, WINDOW + RECORDS_OFFSET as u64, data.len() as u64)
+        .bytes(&[0x48, 0x31, 0xff])
+        .repeat(rings, &again)
+        .out(port::EXIT, 0);
+    let (vcpu, inputs) = start(&with_data(code, 4096, &data));
+    let taker = thread::spawn(move || {
+        let (mut bytes_taken, mut errors) = (0u64, 0);
+        for input in inputs {
+            match input {
+                Input::Bulk { bytes, .. } => bytes_taken += bytes.len() as u64,
+                Input::ProtocolError(_) => errors += 1,
+                _ => {}
+            }
+        }
+        (bytes_taken, errors)
+    });
+    let finished = vcpu.finished.recv_timeout(Duration::from_secs(60)).expect("it ends");
+    assert_eq!(finished.end, End::Exit(0));
+    assert_eq!(taker.join().expect("it only counts"), (BULK_LIMIT, 20));
+}
+
+#[test]
+fn a_storm_of_port_writes_is_counted_and_told_briefly() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let code = Code::default().clock().repeat(1000, &Code::default().out(0x1234, 1)).out(port::EXIT, 0);
+    let (finished, inputs) = run(&code);
+    assert_eq!((finished.end, finished.protocol_errors), (End::Exit(0), 1000));
+    assert_eq!(protocol_errors(&inputs).len(), 65);
+}
+
+#[test]
+fn touching_a_place_without_memory_breaks_the_rules() {
+    if !kvm_or_skip() {
+        return;
+    }
+    // mov rbx, NOTHING; mov rax, [rbx]; in eax, 0x40
+    let code = Code::default().clock().map_window().store(NOTHING, 1).bytes(&[0x48, 0x8b, 0x03, 0xe5, 0x40]);
+    let (finished, inputs) = run(&code.out(port::EXIT, 0));
+    assert_eq!(finished.end, End::Exit(0));
+    let errors = protocol_errors(&inputs);
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert!(errors[0].starts_with("wrote guest-physical 0xfe000000"), "{errors:?}");
+    assert!(errors[1].starts_with("read guest-physical 0xfe000000"), "{errors:?}");
+    assert!(errors[2].starts_with("read port 0x40"), "{errors:?}");
+}
+
+#[test]
+fn a_panics_text_comes_with_the_diagnosis() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let text = b"all is lost\x1b[2J";
+    let code = Code::default().clock().map_window();
+    let code = code.bulk(0, BulkKind::Panic, pagelab_abi::layout::KERNEL_PHYS + 4096, text.len() as u32);
+    let outcome = record(&with_data(code.out(port::PANIC, 0), 4096, text), "guest");
+    let diagnosis = outcome.ending.diagnosis.expect("a panic has one");
+    assert!(diagnosis.starts_with("the guest kernel panicked: all is lost?[2J\n"), "{diagnosis}");
+    assert_eq!(outcome.ending.exit_status, 125);
+}
+
+#[test]
+fn another_abi_version_is_named() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let outcome = record(&Code::default().clock().out(port::ABI_MISMATCH, 77), "none");
+    assert_eq!(outcome.ending.exit_status, 125);
+    assert!(outcome.ending.diagnosis.is_some_and(|text| text.contains("ABI version 77")));
+}
+
+#[test]
+fn a_page_that_only_the_host_touched_is_counted_but_not_the_vcpus() {
+    if !kvm_or_skip() {
+        return;
+    }
+    // The bulk bytes lie in a page that nobody has touched: the copy for the port is its first touch.
+    let code = Code::default().clock().map_window().bulk(0, BulkKind::KernelLog, 0x80_0000, 100).out(port::EXIT, 0);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let outcome = record_into(directory.path(), &code, "uffd");
+    let copies = outcome.ending.copies.expect("the source was on");
+    assert_eq!(copies.copied, copies.present_at_end - copies.present_at_start);
+    // The page of the window's tables is the vCPU's, the bulk page the host's.
+    assert_eq!(copies.copied, 2, "{copies:?}");
+    let file = rusqlite::Connection::open(&outcome.run_file).expect("the run file opens");
+    let mut query = file.prepare("SELECT vcpu FROM host_fault ORDER BY gpa").expect("the view is there");
+    let vcpus: Vec<Option<i64>> =
+        query.query_map([], |row| row.get(0)).expect("the query is right").map(|vcpu| vcpu.expect("a row")).collect();
+    assert_eq!(vcpus, [Some(0), None]);
+}
