@@ -2,7 +2,9 @@
 //! Linux that runs this test.
 
 mod brk;
+mod linux;
 mod mapping;
+mod oracle;
 mod protecting;
 mod stack;
 mod world;

@@ -1,0 +1,147 @@
+//! The same requests, made to the Linux that runs the test, and what it then shows of itself.
+#![expect(unsafe_code, reason = "maps and unmaps memory of this very process, in a window that nothing else uses")]
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+};
+
+use pagelab_mm::errno::Errno;
+
+use crate::{
+    oracle::Row,
+    world::{ANON, PAGE},
+};
+
+/// This process, as far as the window goes.
+pub(crate) struct Linux {
+    start: u64,
+    end: u64,
+    zero: File,
+    pipe: (OwnedFd, OwnedFd),
+}
+
+fn answer(result: libc::c_int) -> Result<(), Errno> {
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+fn last_errno() -> Errno {
+    Errno(io::Error::last_os_error().raw_os_error().expect("an OS error") as u16)
+}
+
+impl Linux {
+    /// A window where this process has nothing mapped and where Linux puts nothing by itself.
+    pub(crate) fn new(start: u64, end: u64) -> Linux {
+        let mut ends = [0; 2];
+        // SAFETY: `ends` has room for two descriptors.
+        assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0, "a pipe");
+        // SAFETY: both were just opened, and nobody else has them.
+        let pipe = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
+        // SAFETY: takes numbers only. Huge pages would change what is resident.
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }, 0, "no huge pages");
+        let linux = Linux { start, end, zero: File::open("/dev/zero").expect("/dev/zero"), pipe };
+        assert!(linux.rows().is_empty(), "the window is in use");
+        linux
+    }
+
+    fn assert_in_window(&self, start: u64, length: u64) {
+        assert!(self.start <= start && start.saturating_add(length) <= self.end, "{start:#x} is outside of the window");
+    }
+
+    /// Anonymous private memory, at or (without MAP_FIXED) perhaps near the hint.
+    pub(crate) fn map(&self, addr: u64, length: u64, prot: u64, flags: u64) -> Result<u64, Errno> {
+        self.assert_in_window(addr, length);
+        let (prot, flags) = (prot as libc::c_int, (ANON | flags) as libc::c_int);
+        // SAFETY: replaces mappings in the window only; without MAP_FIXED it replaces none.
+        let got = unsafe { libc::mmap(addr as *mut libc::c_void, length as usize, prot, flags, -1, 0) };
+        if got == libc::MAP_FAILED { Err(last_errno()) } else { Ok(got as u64) }
+    }
+
+    /// Takes back a mapping that went elsewhere.
+    pub(crate) fn unmap_elsewhere(&self, start: u64, length: u64) {
+        assert!(start + length <= self.start || self.end <= start);
+        // SAFETY: the caller got this mapping from `map` and has not used it.
+        assert_eq!(unsafe { libc::munmap(start as *mut libc::c_void, length as usize) }, 0);
+    }
+
+    pub(crate) fn unmap(&self, start: u64, length: u64) -> Result<(), Errno> {
+        self.assert_in_window(start, length);
+        // SAFETY: nothing in the window is referenced.
+        answer(unsafe { libc::munmap(start as *mut libc::c_void, length as usize) })
+    }
+
+    pub(crate) fn protect(&self, start: u64, length: u64, prot: u64) -> Result<(), Errno> {
+        self.assert_in_window(start, length);
+        // SAFETY: nothing in the window is referenced.
+        answer(unsafe { libc::mprotect(start as *mut libc::c_void, length as usize, prot as libc::c_int) })
+    }
+
+    pub(crate) fn forget(&self, start: u64, length: u64) -> Result<(), Errno> {
+        self.assert_in_window(start, length);
+        // SAFETY: nothing in the window is referenced.
+        answer(unsafe { libc::madvise(start as *mut libc::c_void, length as usize, libc::MADV_DONTNEED) })
+    }
+
+    pub(crate) fn resident(&self, start: u64, pages: u64) -> Result<Vec<bool>, Errno> {
+        let mut vector = vec![0u8; pages as usize];
+        let length = (pages * PAGE) as usize;
+        // SAFETY: `vector` has a byte for each page.
+        answer(unsafe { libc::mincore(start as *mut libc::c_void, length, vector.as_mut_ptr()) })?;
+        Ok(vector.into_iter().map(|byte| byte & 1 != 0).collect())
+    }
+
+    /// Has the kernel read or write a byte on this process's behalf: a bad address gives EFAULT and no signal.
+    pub(crate) fn touch(&self, address: u64, write: bool) -> bool {
+        self.assert_in_window(address, 1);
+        let pointer = address as *mut libc::c_void;
+        if write {
+            // SAFETY: a byte in the window, which nothing references, or EFAULT.
+            return unsafe { libc::read(self.zero.as_raw_fd(), pointer, 1) } == 1;
+        }
+        // SAFETY: reads a byte in the window, or EFAULT.
+        let done = unsafe { libc::write(self.pipe.1.as_raw_fd(), pointer, 1) } == 1;
+        if done {
+            let mut byte = 0u8;
+            // SAFETY: `byte` has room for one byte; it is in the pipe.
+            assert_eq!(unsafe { libc::read(self.pipe.0.as_raw_fd(), (&raw mut byte).cast(), 1) }, 1);
+        }
+        done
+    }
+
+    /// The rows of `/proc/self/smaps` in the window.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let text = std::fs::read_to_string("/proc/self/smaps").expect("/proc/self/smaps");
+        let mut rows = Vec::new();
+        let mut inside = false;
+        for line in text.lines() {
+            let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
+            if let Some((start, end)) = key.split_once('-') {
+                let parse = |number| u64::from_str_radix(number, 16).expect("an address");
+                let (start, end) = (parse(start), parse(end));
+                inside = start < self.end && self.start < end;
+                if inside {
+                    rows.push(Row { start, end, ..Row::default() });
+                }
+            } else if inside {
+                let row = rows.last_mut().expect("a row before its fields");
+                match key {
+                    "Rss:" => {
+                        let kilobytes = rest.trim().trim_end_matches(" kB").parse::<u64>().expect("a size");
+                        row.rss = kilobytes * 1024 / PAGE;
+                    }
+                    "VmFlags:" => row.set_flags(rest),
+                    _ => {}
+                }
+            }
+        }
+        rows
+    }
+}
+
+impl Drop for Linux {
+    fn drop(&mut self) {
+        // Also after a failure: the next, smaller case needs an empty window.
+        self.unmap(self.start, self.end - self.start).expect("the window can be unmapped");
+    }
+}

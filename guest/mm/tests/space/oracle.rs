@@ -1,0 +1,208 @@
+//! Linux is the oracle: random requests are made to an address space of ours and to the Linux that runs this test.
+//! Answers, VMAs, flags and resident pages must be the same after each.
+
+use pagelab_mm::{
+    errno::Errno,
+    space::{map, prot},
+    vma::VmFlags,
+};
+use proptest::prelude::*;
+
+use crate::{
+    linux::Linux,
+    world::{PAGE, RW, World},
+};
+
+/// Far from everything else: Linux looks for room from the top down and finds it before it comes here.
+const WINDOW: u64 = 0x1000_0000_0000;
+const WINDOW_PAGES: u64 = 1024;
+/// Requests begin in clusters this far apart, the guard gap of a stack, so that the gap's edges are met often.
+const CLUSTER: u64 = 256;
+
+/// One VMA, as both sides show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) rss: u64,
+    pub(crate) flags: Vec<&'static str>,
+}
+
+/// Linux's two letters for the flags that both sides have.
+const FLAGS: &[(&str, VmFlags)] = &[
+    ("rd", VmFlags::READ),
+    ("wr", VmFlags::WRITE),
+    ("ex", VmFlags::EXEC),
+    ("sh", VmFlags::SHARED),
+    ("mr", VmFlags::MAYREAD),
+    ("mw", VmFlags::MAYWRITE),
+    ("me", VmFlags::MAYEXEC),
+    ("ms", VmFlags::MAYSHARE),
+    ("gd", VmFlags::GROWSDOWN),
+    ("lo", VmFlags::LOCKED),
+    ("ac", VmFlags::ACCOUNT),
+    ("nr", VmFlags::NORESERVE),
+    ("nh", VmFlags::NOHUGEPAGE),
+];
+
+impl Row {
+    pub(crate) fn set_flags(&mut self, text: &str) {
+        let known = |word| FLAGS.iter().map(|flag| flag.0).find(|&name| name == word);
+        self.flags =
+            FLAGS.iter().map(|flag| flag.0).filter(|name| text.split(' ').any(|w| known(w) == Some(*name))).collect();
+    }
+}
+
+fn our_rows(world: &World) -> Vec<Row> {
+    let row = |entry: &pagelab_mm::abi::snapshot::VmaEntry| Row {
+        start: entry.start,
+        end: entry.end,
+        rss: u64::from(entry.rss),
+        flags: FLAGS.iter().filter(|flag| entry.bits & flag.1.bits() != 0).map(|flag| flag.0).collect(),
+    };
+    world.entries().iter().map(row).collect()
+}
+
+#[derive(Clone, Debug)]
+enum Request {
+    Map { page: u64, length: u64, prot: u64, flags: u64, skew: u64 },
+    Unmap { page: u64, length: u64, skew: u64 },
+    Protect { page: u64, length: u64, prot: u64, skew: u64 },
+    Forget { page: u64, length: u64, skew: u64 },
+    Resident { page: u64, pages: u64 },
+    Touch { page: u64, write: bool },
+}
+
+fn page() -> impl Strategy<Value = u64> {
+    (0..3u64, 0..20u64).prop_map(|(cluster, offset)| cluster * CLUSTER + offset)
+}
+
+fn length() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        12 => (1..10u64).prop_map(|pages| pages * PAGE),
+        2 => 1..8 * PAGE,
+        1 => (200..300u64).prop_map(|pages| pages * PAGE),
+        1 => Just(0),
+    ]
+}
+
+/// Mostly 0: what makes an address lie inside a page.
+fn skew() -> impl Strategy<Value = u64> {
+    prop_oneof![30 => Just(0), 1 => 1..PAGE]
+}
+
+/// Execute-only memory is left out: where there are protection keys Linux uses one for it.
+fn rights() -> impl Strategy<Value = u64> {
+    let choices = vec![0, prot::READ, RW, RW, RW, prot::READ | prot::EXEC, RW | prot::EXEC, prot::WRITE];
+    proptest::sample::select(choices)
+}
+
+fn map_flags() -> impl Strategy<Value = u64> {
+    let place = prop_oneof![6 => Just(map::FIXED), 2 => Just(0), 1 => Just(map::FIXED_NOREPLACE)];
+    let kind = prop_oneof![
+        12 => Just(0),
+        2 => Just(map::GROWSDOWN),
+        1 => Just(map::NORESERVE),
+        1 => Just(map::STACK)
+    ];
+    (place, kind).prop_map(|(place, kind)| place | kind)
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let protect_bits = prop_oneof![
+        20 => Just(0),
+        1 => Just(prot::GROWSDOWN),
+        1 => Just(prot::GROWSUP),
+        1 => Just(prot::SEM),
+        1 => Just(0x40u64)
+    ];
+    prop_oneof![
+        6 => (page(), length(), rights(), map_flags(), skew())
+            .prop_map(|(page, length, prot, flags, skew)| Request::Map { page, length, prot, flags, skew }),
+        2 => (page(), length(), skew()).prop_map(|(page, length, skew)| Request::Unmap { page, length, skew }),
+        6 => (page(), length(), rights(), protect_bits, skew())
+            .prop_map(|(page, length, prot, bits, skew)| Request::Protect { page, length, prot: prot | bits, skew }),
+        1 => (page(), length(), skew()).prop_map(|(page, length, skew)| Request::Forget { page, length, skew }),
+        1 => (page(), 1..10u64).prop_map(|(page, pages)| Request::Resident { page, pages }),
+        6 => (page(), any::<bool>()).prop_map(|(page, write)| Request::Touch { page, write }),
+    ]
+}
+
+/// An answer that both sides must agree on.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Done(Result<(), Errno>),
+    /// Where a mapping went; `None` for outside of the window.
+    Mapped(Result<Option<u64>, Errno>),
+    Resident(Result<Vec<bool>, Errno>),
+    Touched(bool),
+}
+
+fn in_window(address: u64) -> bool {
+    (WINDOW..WINDOW + WINDOW_PAGES * PAGE).contains(&address)
+}
+
+fn ask_linux(linux: &Linux, request: &Request) -> Answer {
+    let at = |page: u64, skew: u64| WINDOW + page * PAGE + skew;
+    match *request {
+        Request::Map { page, length, prot, flags, skew } => {
+            let got = linux.map(at(page, skew), length, prot, flags);
+            Answer::Mapped(got.map(|address| {
+                if !in_window(address) {
+                    linux.unmap_elsewhere(address, length.next_multiple_of(PAGE));
+                }
+                Some(address).filter(|&address| in_window(address))
+            }))
+        }
+        Request::Unmap { page, length, skew } => Answer::Done(linux.unmap(at(page, skew), length)),
+        Request::Protect { page, length, prot, skew } => Answer::Done(linux.protect(at(page, skew), length, prot)),
+        Request::Forget { page, length, skew } => Answer::Done(linux.forget(at(page, skew), length)),
+        Request::Resident { page, pages } => Answer::Resident(linux.resident(at(page, 0), pages)),
+        Request::Touch { page, write } => Answer::Touched(linux.touch(at(page, 0), write)),
+    }
+}
+
+fn ask_us(world: &mut World, request: &Request) -> Answer {
+    let at = |page: u64, skew: u64| WINDOW + page * PAGE + skew;
+    match *request {
+        Request::Map { page, length, prot, flags, skew } => {
+            let got = world.map(at(page, skew), length, prot, flags);
+            Answer::Mapped(got.map(|address| {
+                if !in_window(address) {
+                    world.unmap(address, length).expect("just mapped");
+                }
+                Some(address).filter(|&address| in_window(address))
+            }))
+        }
+        Request::Unmap { page, length, skew } => Answer::Done(world.unmap(at(page, skew), length)),
+        Request::Protect { page, length, prot, skew } => Answer::Done(world.protect(at(page, skew), length, prot)),
+        Request::Forget { page, length, skew } => {
+            Answer::Done(world.space.madvise_dontneed(&mut world.cx, at(page, skew), length))
+        }
+        Request::Resident { page, pages } => {
+            let mut resident = Vec::new();
+            let result = world.space.mincore(&world.cx, at(page, 0), pages * PAGE, |_, there| resident.push(there));
+            Answer::Resident(result.map(|()| resident))
+        }
+        Request::Touch { page, write } => Answer::Touched(world.touch(at(page, 0), write)),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn linux_agrees(requests in prop::collection::vec(request(), 1..80)) {
+        let linux = Linux::new(WINDOW, WINDOW + WINDOW_PAGES * PAGE);
+        let mut world = World::new();
+        for (number, request) in requests.iter().enumerate() {
+            let before = our_rows(&world);
+            let (theirs, ours) = (ask_linux(&linux, request), ask_us(&mut world, request));
+            let theirs = (theirs, linux.rows());
+            let ours = (ours, our_rows(&world));
+            prop_assert_eq!(&theirs, &ours, "request {} {:x?}\non {:x?}\nLinux: {:x?}\nwe:    {:x?}", number, request, before, theirs, ours);
+            world.check();
+        }
+        world.finish();
+    }
+}
