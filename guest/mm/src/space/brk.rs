@@ -26,9 +26,13 @@ impl AddressSpace {
     ///
     /// The heap keeps a page free between itself and the next mapping, and a stack's guard gap.
     pub fn brk<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, brk: u64) -> u64 {
-        if brk >= self.brk_start && brk <= TASK_SIZE && self.within_data_limit(brk) && self.move_brk(cx, brk).is_some()
-        {
+        let old = self.brk;
+        if brk >= self.brk_start && brk <= TASK_SIZE && self.within_data_limit(brk) {
+            // Set first, so that events name the heap rightly.
             self.brk = brk;
+            if self.move_brk(cx, old, brk).is_none() {
+                self.brk = old;
+            }
         }
         self.brk
     }
@@ -38,8 +42,8 @@ impl AddressSpace {
     }
 
     /// Maps or unmaps what lies between the old and the new break. `None` if that fails; then nothing has changed.
-    fn move_brk<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, brk: u64) -> Option<()> {
-        let (old, new) = (self.brk.next_multiple_of(PAGE_SIZE), brk.next_multiple_of(PAGE_SIZE));
+    fn move_brk<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, from: u64, to: u64) -> Option<()> {
+        let (old, new) = (from.next_multiple_of(PAGE_SIZE), to.next_multiple_of(PAGE_SIZE));
         if new == old {
             return Some(());
         }

@@ -8,7 +8,7 @@ use crate::{
     machine::Machine,
     space::{AddressSpace, map},
     trace::Trace,
-    vma::{VmFlags, Vma},
+    vma::{FileId, VmFlags, Vma},
 };
 
 impl AddressSpace {
@@ -28,7 +28,7 @@ impl AddressSpace {
         end: u64,
     ) {
         let flags = vma.flags();
-        let file = self.name_of(vma);
+        let file = self.name_of(cx, vma);
         cx.trace.vma(event::Vma {
             start,
             end,
@@ -43,9 +43,9 @@ impl AddressSpace {
     }
 
     /// The string id of the file or the name that `/proc/PID/maps` shows for a VMA; 0 if none.
-    pub(super) fn name_of(&self, vma: &Vma) -> u32 {
+    pub(super) fn name_of<M: Machine, T: Trace>(&self, cx: &Context<M, T>, vma: &Vma) -> u32 {
         if !vma.is_anonymous() {
-            0
+            cx.file(FileId(vma.file)).name
         } else if vma.start < self.brk && vma.end > self.brk_start {
             name::HEAP
         } else if vma.start <= self.stack_start && self.stack_start <= vma.end {

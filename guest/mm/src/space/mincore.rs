@@ -2,7 +2,7 @@
 
 use pagelab_abi::layout::{PAGE_SHIFT, PAGE_SIZE, TASK_SIZE};
 
-use crate::{context::Context, errno::Errno, machine::Machine, space::AddressSpace, trace::Trace};
+use crate::{context::Context, errno::Errno, machine::Machine, space::AddressSpace, trace::Trace, vma::FileId};
 
 impl AddressSpace {
     /// Calls `answer` for each page of a range, in order, with the page's number in the range and whether a touch
@@ -29,7 +29,8 @@ impl AddressSpace {
         while at < end {
             let vma = *cx.vma(self.vmas.containing(cx, at).ok_or(Errno::ENOMEM)?);
             while at < vma.end.min(end) {
-                let resident = self.tables.get(&cx.machine, at).is_mapped();
+                let resident = self.tables.get(&cx.machine, at).is_mapped()
+                    || !vma.is_anonymous() && cx.cached(FileId(vma.file), vma.pgoff_at(at)).is_some();
                 answer((at - start) >> PAGE_SHIFT, resident);
                 at += PAGE_SIZE;
             }

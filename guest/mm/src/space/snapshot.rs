@@ -7,7 +7,13 @@ use pagelab_abi::{
 };
 
 use crate::{
-    arena::Slot, context::Context, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace, vma::Vma,
+    arena::Slot,
+    context::Context,
+    machine::Machine,
+    page_table::Pte,
+    space::AddressSpace,
+    trace::Trace,
+    vma::{FileId, Vma},
 };
 
 impl AddressSpace {
@@ -48,13 +54,14 @@ impl AddressSpace {
     }
 
     fn snapshot_vma<M: Machine, T: Trace>(&self, cx: &Context<M, T>, vma: &Vma) -> VmaEntry {
-        let (offset, inode) = if vma.is_anonymous() { (0, 0) } else { (vma.pgoff << PAGE_SHIFT, 0) };
+        let (offset, inode) =
+            if vma.is_anonymous() { (0, 0) } else { (vma.pgoff << PAGE_SHIFT, cx.file(FileId(vma.file)).inode) };
         let mut entry = VmaEntry {
             start: vma.start,
             end: vma.end,
             offset,
             inode,
-            name: self.name_of(vma),
+            name: self.name_of(cx, vma),
             bits: vma.flags().bits(),
             ..VmaEntry::default()
         };

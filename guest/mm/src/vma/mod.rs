@@ -94,7 +94,7 @@ impl VmFlags {
     }
 }
 
-/// Which file is mapped. 0 is none.
+/// Which file is mapped: its slot in [`crate::context::Context::files`]. 0 is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileId(pub u32);
 

@@ -1,4 +1,4 @@
-//! An address space on a simulated machine, with the little page-fault handler that these tests need.
+//! An address space on a simulated machine, with a file to map and a program that touches its memory.
 
 use pagelab_mm::{
     abi::{
@@ -7,10 +7,10 @@ use pagelab_mm::{
         snapshot::VmaEntry,
     },
     errno::Errno,
-    frame::Gfp,
-    machine::{Machine, Pfn},
-    page_table::Pte,
-    sim::{SimContext, new_context},
+    fault::{self, Access, Fault},
+    file::FileId,
+    machine::Pfn,
+    sim::{SimContext, new_context_with_file_bytes},
     space::{AddressSpace, MmapRequest, Usage, map, prot},
     vma::VmFlags,
 };
@@ -19,21 +19,34 @@ pub(crate) const PAGE: u64 = PAGE_SIZE;
 pub(crate) const RW: u64 = prot::READ | prot::WRITE;
 pub(crate) const ANON: u64 = map::PRIVATE | map::ANONYMOUS;
 
+/// Bytes of the file that can be mapped: five pages and a half.
+pub(crate) const FILE_BYTES: u64 = 5 * PAGE + PAGE / 2;
+
 /// An address space and what it lives on.
 pub(crate) struct World {
     pub(crate) cx: SimContext,
     pub(crate) space: AddressSpace,
-    zero_page: Pfn,
+    /// A file, all of it in the page cache.
+    pub(crate) file: FileId,
     free_at_start: u64,
 }
 
 impl World {
     pub(crate) fn new() -> World {
-        let mut cx = new_context(16 << 20);
-        let zero_page = cx.alloc_frame(Gfp::KERNEL | Gfp::ZERO, Owner::ZeroPage).expect("room");
+        let (mut cx, start) = new_context_with_file_bytes(16 << 20, &vec![7; FILE_BYTES as usize]);
+        let file = cx.add_file(start, FILE_BYTES, 77, 4711).expect("room");
+        for page in 0..FILE_BYTES.div_ceil(PAGE) {
+            cx.read_page(file, page).expect("room");
+        }
         let free_at_start = cx.frames.free();
         let space = AddressSpace::new(&mut cx, 1).expect("room");
-        World { cx, space, zero_page, free_at_start }
+        World { cx, space, file, free_at_start }
+    }
+
+    /// A mapping of the file from this page on.
+    pub(crate) fn map_file(&mut self, addr: u64, length: u64, prot: u64, flags: u64, page: u64) -> Result<u64, Errno> {
+        let file = Some((self.file, page * PAGE));
+        self.space.mmap(&mut self.cx, &MmapRequest { addr, length, prot, flags, file })
     }
 
     /// Anonymous private memory.
@@ -53,36 +66,15 @@ impl World {
         self.space.brk(&mut self.cx, address)
     }
 
-    /// Reads or writes anonymous memory as a program does. Returns whether it could.
+    /// Reads or writes a byte as a program does. Returns whether it could.
     pub(crate) fn touch(&mut self, address: u64, write: bool) -> bool {
-        let (cx, space) = (&mut self.cx, &mut self.space);
-        if space.vmas.containing(cx, address).is_none() && space.expand_stack(cx, address).is_err() {
-            return false;
+        let access = if write { Access::Write } else { Access::Read };
+        while self.cx.machine.access(self.space.tables.root, address, access, true).is_err() {
+            let fault = Fault { address, access, user: true };
+            if fault::handle(&mut self.cx, &mut self.space, fault).pfn == Pfn::NONE {
+                return false;
+            }
         }
-        let slot = space.vmas.containing(cx, address).expect("there, or grown");
-        let flags = cx.vma(slot).flags();
-        let needed = if write { VmFlags::WRITE } else { VmFlags::ACCESS };
-        if !flags.intersects(needed) {
-            return false;
-        }
-        let page = address & !(PAGE - 1);
-        let old = space.tables.get(&cx.machine, page);
-        if old.is_mapped() && !(write && old.is_special()) {
-            return true;
-        }
-        if !write {
-            let pte = Pte::user(self.zero_page, flags).special();
-            space.tables.set(cx, page, pte).expect("room");
-            return true;
-        }
-        space.vmas.prepare_anon(cx, slot);
-        if old.is_special() {
-            space.tables.change(cx, page, Pte::EMPTY);
-        }
-        let frame = cx.alloc_frame(Gfp::HIGHUSER_MOVABLE | Gfp::ZERO, Owner::Anon).expect("room");
-        space.tables.set(cx, page, Pte::user(frame, flags).written()).expect("room");
-        cx.machine.pages_mut()[frame.index()].mapcount = 1;
-        space.usage.add_resident(Owner::Anon);
         true
     }
 
@@ -142,7 +134,7 @@ impl World {
     pub(crate) fn finish(mut self) {
         self.check();
         self.space.destroy(&mut self.cx);
-        let kept = u64::from(self.cx.vmas.frames());
+        let kept = u64::from(self.cx.vmas.frames()) + self.cx.frames.owned(Owner::ZeroPage);
         assert_eq!(self.cx.frames.free() + kept, self.free_at_start, "frames lost");
         assert_eq!(self.cx.vmas.live(), 0, "VMAs lost");
         self.cx.machine.assert_coherent();
