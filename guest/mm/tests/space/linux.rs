@@ -3,15 +3,17 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Write},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use pagelab_mm::errno::Errno;
 
 use crate::{
     oracle::Row,
-    world::{ANON, PAGE},
+    world::{ANON, FILE_BYTES, PAGE},
 };
 
 /// This process, as far as the window goes.
@@ -19,6 +21,7 @@ pub(crate) struct Linux {
     start: u64,
     end: u64,
     zero: File,
+    mapped: File,
     pipe: (OwnedFd, OwnedFd),
 }
 
@@ -28,6 +31,22 @@ fn answer(result: libc::c_int) -> Result<(), Errno> {
 
 fn last_errno() -> Errno {
     Errno(io::Error::last_os_error().raw_os_error().expect("an OS error") as u16)
+}
+
+/// The pages of a field such as `  12 kB`.
+fn pages(field: &str) -> u64 {
+    field.trim().trim_end_matches(" kB").parse::<u64>().expect("a size") * 1024 / PAGE
+}
+
+/// A file without a name, open for reading only.
+fn file_to_map() -> File {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mapped-{}-{number}", std::process::id()));
+    File::create(&path).and_then(|mut file| file.write_all(&vec![7; FILE_BYTES as usize])).expect("a file to map");
+    let file = File::open(&path).expect("just written");
+    std::fs::remove_file(&path).expect("just written");
+    file
 }
 
 impl Linux {
@@ -40,7 +59,8 @@ impl Linux {
         let pipe = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
         // SAFETY: takes numbers only. Huge pages would change what is resident.
         assert_eq!(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }, 0, "no huge pages");
-        let linux = Linux { start, end, zero: File::open("/dev/zero").expect("/dev/zero"), pipe };
+        let zero = File::open("/dev/zero").expect("/dev/zero");
+        let linux = Linux { start, end, zero, mapped: file_to_map(), pipe };
         assert!(linux.rows().is_empty(), "the window is in use");
         linux
     }
@@ -55,6 +75,16 @@ impl Linux {
         let (prot, flags) = (prot as libc::c_int, (ANON | flags) as libc::c_int);
         // SAFETY: replaces mappings in the window only; without MAP_FIXED it replaces none.
         let got = unsafe { libc::mmap(addr as *mut libc::c_void, length as usize, prot, flags, -1, 0) };
+        if got == libc::MAP_FAILED { Err(last_errno()) } else { Ok(got as u64) }
+    }
+
+    /// A mapping of the file from this page on.
+    pub(crate) fn map_file(&self, addr: u64, length: u64, prot: u64, flags: u64, page: u64) -> Result<u64, Errno> {
+        self.assert_in_window(addr, length);
+        let (prot, flags) = (prot as libc::c_int, flags as libc::c_int);
+        let (at, fd, offset) = (addr as *mut libc::c_void, self.mapped.as_raw_fd(), (page * PAGE) as libc::off_t);
+        // SAFETY: replaces mappings in the window only; without MAP_FIXED it replaces none.
+        let got = unsafe { libc::mmap(at, length as usize, prot, flags, fd, offset) };
         if got == libc::MAP_FAILED { Err(last_errno()) } else { Ok(got as u64) }
     }
 
@@ -121,15 +151,17 @@ impl Linux {
                 let (start, end) = (parse(start), parse(end));
                 inside = start < self.end && self.start < end;
                 if inside {
-                    rows.push(Row { start, end, ..Row::default() });
+                    let mut fields = rest.split_ascii_whitespace().skip(1);
+                    let offset = parse(fields.next().expect("an offset"));
+                    let file = fields.nth(1).expect("an inode") != "0";
+                    rows.push(Row { start, end, offset, file, ..Row::default() });
                 }
             } else if inside {
                 let row = rows.last_mut().expect("a row before its fields");
                 match key {
-                    "Rss:" => {
-                        let kilobytes = rest.trim().trim_end_matches(" kB").parse::<u64>().expect("a size");
-                        row.rss = kilobytes * 1024 / PAGE;
-                    }
+                    // Linux maps pages of a file around the one that was touched.
+                    "Rss:" if !row.file => row.rss = pages(rest),
+                    "Anonymous:" => row.anonymous = pages(rest),
                     "VmFlags:" => row.set_flags(rest),
                     _ => {}
                 }

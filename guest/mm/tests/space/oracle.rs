@@ -24,7 +24,11 @@ const CLUSTER: u64 = 256;
 pub(crate) struct Row {
     pub(crate) start: u64,
     pub(crate) end: u64,
+    pub(crate) offset: u64,
+    pub(crate) file: bool,
+    /// Resident pages; not counted for file mappings.
     pub(crate) rss: u64,
+    pub(crate) anonymous: u64,
     pub(crate) flags: Vec<&'static str>,
 }
 
@@ -57,7 +61,10 @@ fn our_rows(world: &World) -> Vec<Row> {
     let row = |entry: &pagelab_mm::abi::snapshot::VmaEntry| Row {
         start: entry.start,
         end: entry.end,
-        rss: u64::from(entry.rss),
+        offset: entry.offset,
+        file: entry.inode != 0,
+        rss: if entry.inode == 0 { u64::from(entry.rss) } else { 0 },
+        anonymous: u64::from(entry.anonymous),
         flags: FLAGS.iter().filter(|flag| entry.bits & flag.1.bits() != 0).map(|flag| flag.0).collect(),
     };
     world.entries().iter().map(row).collect()
@@ -66,6 +73,7 @@ fn our_rows(world: &World) -> Vec<Row> {
 #[derive(Clone, Debug)]
 enum Request {
     Map { page: u64, length: u64, prot: u64, flags: u64, skew: u64 },
+    MapFile { page: u64, length: u64, prot: u64, flags: u64, file_page: u64 },
     Unmap { page: u64, length: u64, skew: u64 },
     Protect { page: u64, length: u64, prot: u64, skew: u64 },
     Forget { page: u64, length: u64, skew: u64 },
@@ -108,6 +116,13 @@ fn map_flags() -> impl Strategy<Value = u64> {
     (place, kind).prop_map(|(place, kind)| place | kind)
 }
 
+fn file_flags() -> impl Strategy<Value = u64> {
+    let kinds =
+        [map::PRIVATE, map::PRIVATE, map::PRIVATE, map::SHARED, map::SHARED_VALIDATE, 0, map::PRIVATE | map::GROWSDOWN];
+    (proptest::sample::select(kinds.to_vec()), prop_oneof![8 => Just(map::FIXED), 1 => Just(0)])
+        .prop_map(|(kind, place)| kind | place)
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let protect_bits = prop_oneof![
         20 => Just(0),
@@ -119,6 +134,8 @@ fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         6 => (page(), length(), rights(), map_flags(), skew())
             .prop_map(|(page, length, prot, flags, skew)| Request::Map { page, length, prot, flags, skew }),
+        3 => (page(), length(), rights(), file_flags(), 0..8u64)
+            .prop_map(|(page, length, prot, flags, file_page)| Request::MapFile { page, length, prot, flags, file_page }),
         2 => (page(), length(), skew()).prop_map(|(page, length, skew)| Request::Unmap { page, length, skew }),
         6 => (page(), length(), rights(), protect_bits, skew())
             .prop_map(|(page, length, prot, bits, skew)| Request::Protect { page, length, prot: prot | bits, skew }),
@@ -142,17 +159,36 @@ fn in_window(address: u64) -> bool {
     (WINDOW..WINDOW + WINDOW_PAGES * PAGE).contains(&address)
 }
 
+/// A mapping that did not go where the hint said is taken back at once: where it went is each side's own affair.
+fn mapped_by_linux(linux: &Linux, got: Result<u64, Errno>, length: u64) -> Answer {
+    if let Ok(address) = got
+        && !in_window(address)
+    {
+        linux.unmap_elsewhere(address, length.next_multiple_of(PAGE));
+    }
+    Answer::Mapped(got.map(|address| Some(address).filter(|&address| in_window(address))))
+}
+
+/// The same for ours.
+fn mapped_by_us(world: &mut World, got: Result<u64, Errno>, length: u64) -> Answer {
+    if let Ok(address) = got
+        && !in_window(address)
+    {
+        world.unmap(address, length).expect("just mapped");
+    }
+    Answer::Mapped(got.map(|address| Some(address).filter(|&address| in_window(address))))
+}
+
 fn ask_linux(linux: &Linux, request: &Request) -> Answer {
     let at = |page: u64, skew: u64| WINDOW + page * PAGE + skew;
     match *request {
         Request::Map { page, length, prot, flags, skew } => {
             let got = linux.map(at(page, skew), length, prot, flags);
-            Answer::Mapped(got.map(|address| {
-                if !in_window(address) {
-                    linux.unmap_elsewhere(address, length.next_multiple_of(PAGE));
-                }
-                Some(address).filter(|&address| in_window(address))
-            }))
+            mapped_by_linux(linux, got, length)
+        }
+        Request::MapFile { page, length, prot, flags, file_page } => {
+            let got = linux.map_file(at(page, 0), length, prot, flags, file_page);
+            mapped_by_linux(linux, got, length)
         }
         Request::Unmap { page, length, skew } => Answer::Done(linux.unmap(at(page, skew), length)),
         Request::Protect { page, length, prot, skew } => Answer::Done(linux.protect(at(page, skew), length, prot)),
@@ -167,12 +203,11 @@ fn ask_us(world: &mut World, request: &Request) -> Answer {
     match *request {
         Request::Map { page, length, prot, flags, skew } => {
             let got = world.map(at(page, skew), length, prot, flags);
-            Answer::Mapped(got.map(|address| {
-                if !in_window(address) {
-                    world.unmap(address, length).expect("just mapped");
-                }
-                Some(address).filter(|&address| in_window(address))
-            }))
+            mapped_by_us(world, got, length)
+        }
+        Request::MapFile { page, length, prot, flags, file_page } => {
+            let got = world.map_file(at(page, 0), length, prot, flags, file_page);
+            mapped_by_us(world, got, length)
         }
         Request::Unmap { page, length, skew } => Answer::Done(world.unmap(at(page, skew), length)),
         Request::Protect { page, length, prot, skew } => Answer::Done(world.protect(at(page, skew), length, prot)),
