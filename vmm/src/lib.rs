@@ -6,6 +6,7 @@ pub mod builtin;
 pub mod faults;
 pub mod initramfs;
 pub mod program;
+pub mod report;
 pub mod run;
 pub mod trace;
 pub mod vm;

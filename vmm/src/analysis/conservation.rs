@@ -14,6 +14,9 @@ use crate::trace::{CopyTally, RunFileError, StreamHealth};
 /// Processes whose fault counters are compared one by one.
 const MAX_PROCESSES: usize = 1000;
 
+/// Why an identity about guest events is not checked.
+const NO_STREAM: &str = "guest events were not recorded";
+
 /// One identity and how it came out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
@@ -98,7 +101,7 @@ pub(crate) fn check(conn: &Connection, evidence: &Evidence) -> rusqlite::Result<
         check.frames()?;
     } else {
         for name in ["pgfault", "pgmajfault", "min_flt", "maj_flt", "frames_in_use", "frames_announced"] {
-            check.skip(name, "guest events were not recorded (--record none)")?;
+            check.skip(name, NO_STREAM)?;
         }
     }
     check.memory()?;
@@ -127,11 +130,11 @@ impl Checker<'_> {
         self.conn.query_row(sql, values, |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
     }
 
-    /// Whether the run was to record guest events: unless its `sources` say `none`.
+    /// Whether the run was to record guest events: `guest` is among its `sources`, or it does not say.
     fn stream_is_on(&self) -> rusqlite::Result<bool> {
         let sources: Option<String> =
             self.conn.query_row("SELECT value FROM raw_run WHERE key = 'sources'", [], |row| row.get(0)).optional()?;
-        Ok(sources.as_deref() != Some("none"))
+        Ok(sources.is_none_or(|sources| sources.split(',').any(|source| source.trim() == "guest")))
     }
 
     /// Position in the stream of the last exit snapshot of a kind.
@@ -160,13 +163,13 @@ impl Checker<'_> {
             "records",
             records.saturating_add(lost).cast_signed(),
             records.saturating_sub(disordered).cast_signed(),
-            "records by their sequence numbers = records decoded in order",
+            "promised by sequence numbers = decoded in order",
         )?;
         self.result(
             "protocol_errors",
             0,
             evidence.protocol_errors.cast_signed(),
-            "the guest kept the rules of the boundary",
+            "none = rules of the boundary that the guest broke",
         )
     }
 
@@ -178,12 +181,8 @@ impl Checker<'_> {
         };
         let counted = not_in(|kind| kind.counts_as_pgfault());
         for (name, major, terms) in [
-            ("pgfault", "", "vmstat's pgfault at the exit = guest fault events before, of the kinds that count"),
-            (
-                "pgmajfault",
-                "AND flags & 1",
-                "vmstat's pgmajfault at the exit = guest fault events before, marked major",
-            ),
+            ("pgfault", "", "vmstat at the exit = fault events of kinds that count"),
+            ("pgmajfault", "AND flags & 1", "vmstat at the exit = fault events marked major"),
         ] {
             let sql = format!("SELECT count(*) FROM raw_guest_fault WHERE id <= ? AND kind NOT IN ({counted}) {major}");
             match self.counter(SnapshotKind::VmStat, record, name)? {
@@ -214,7 +213,7 @@ impl Checker<'_> {
                 );
                 let events = self.number(&sql, params![id, pid, major])?;
                 let name = if only { name.to_owned() } else { format!("{name}.{pid}") };
-                let terms = format!("the counter process {pid} ended with = its fault events, of the kinds that count");
+                let terms = format!("counter of process {pid} at its end = its fault events");
                 self.result(&name, counter, events, &terms)?;
             }
         }
@@ -235,13 +234,13 @@ impl Checker<'_> {
             "frames_in_use",
             value("managed")?.wrapping_sub(value("free")?),
             sum(FrameOp::Alloc)?.wrapping_sub(sum(FrameOp::Free)?),
-            "frames managed - free at the exit = frames allocated - freed by events",
+            "managed - free at the exit = allocated - freed by events",
         )?;
         self.result(
             "frames_announced",
             value("ram")?.wrapping_sub(value("managed")?),
             sum(FrameOp::Announce)?,
-            "frames of RAM never given to the allocator = frames announced",
+            "RAM the allocator never had = announced by events",
         )
     }
 
@@ -265,12 +264,7 @@ impl Checker<'_> {
         let value = |name| self.counter(SnapshotKind::Mm, record, name).map(Option::unwrap_or_default);
         let total = value("rss_anon")?.wrapping_add(value("rss_file")?).wrapping_add(value("rss_shmem")?);
         let by_vma = self.number("SELECT sum(rss) FROM raw_vma_snapshot WHERE record = ?", [record])?;
-        self.result(
-            "rss",
-            total,
-            by_vma,
-            "RssAnon + RssFile + RssShmem = present PTEs of all VMAs, without the zero page",
-        )
+        self.result("rss", total, by_vma, "RssAnon + RssFile + RssShmem = present PTEs by VMA")
     }
 
     /// Host faults against what userfaultfd did and what became resident.
@@ -285,16 +279,21 @@ impl Checker<'_> {
             "uffd_pages",
             copies.present_at_end.wrapping_sub(copies.present_at_start).cast_signed(),
             copies.copied.cast_signed(),
-            "pages present at the end - preloaded (pagemap) = userfaultfd copies; copies that found the page there count apart",
+            "present at the end - preloaded = userfaultfd copies",
         )?;
         let rows = self.number("SELECT count(*) FROM host_fault WHERE source = 'uffd'", [])?;
-        self.result("host_fault_rows", copies.copied.cast_signed(), rows, "userfaultfd copies = host faults recorded")?;
+        self.result(
+            "host_fault_rows",
+            copies.copied.saturating_add(copies.already_there).cast_signed(),
+            rows,
+            "copies + copies that found the page there = host faults",
+        )?;
         if !self.stream_is_on()? {
-            return self.skip("host_fault_owners", "guest events were not recorded (--record none)");
+            return self.skip("host_fault_owners", NO_STREAM);
         }
         let all = self.number("SELECT count(*) FROM raw_host_fault", [])?;
         let owned = self.number("SELECT count(*) FROM raw_host_fault WHERE owner <> ?", [Owner::None.0])?;
-        self.result("host_fault_owners", all, owned, "host faults = host faults on a frame with an owner")
+        self.result("host_fault_owners", all, owned, "host faults = host faults whose frame has an owner")
     }
 }
 

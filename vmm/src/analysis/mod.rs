@@ -1,7 +1,15 @@
 //! Questions asked of a run file. Everything here reads the file and nothing else.
 
 pub(crate) mod conservation;
+mod faults;
+mod latency;
 mod run_file;
+mod summary;
+mod vmas;
 
 pub use conservation::{Check, Conservation, NotChecked};
+pub use faults::{GuestFaults, HostFaults};
+pub use latency::Percentiles;
 pub use run_file::RunFile;
+pub use summary::{LatencyNs, Message, MissingCall, Summary};
+pub use vmas::VmaFaults;

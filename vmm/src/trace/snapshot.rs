@@ -1,4 +1,4 @@
-//! Binary snapshots of the guest into rows: counters and VMAs.
+//! Binary snapshots of the guest into rows: counters, VMAs and the texts of `/proc`.
 
 use pagelab_abi::{
     code::SnapshotKind,
@@ -6,43 +6,51 @@ use pagelab_abi::{
     vmstat,
 };
 
+use pagelab_mm::text::{self, Names};
 use rusqlite::{Connection, params};
 use zerocopy::FromBytes;
+
+/// Longest text that is kept of one snapshot, in bytes.
+const MAX_TEXT: usize = 32 << 20;
 
 /// Where a snapshot comes from.
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
     /// Position in the stream of the record that announced it.
     pub(super) record: i64,
+    /// Its TSC.
+    pub(super) tsc: u64,
     /// The process.
     pub(super) pid: u32,
     /// Its [`pagelab_abi::code::Moment`], as the guest gave it.
     pub(super) moment: u8,
 }
 
-/// What a snapshot of the guest says, or why it says nothing.
-pub(super) enum Stored {
-    /// Everything was there.
-    Whole,
-    /// It is shorter than it says it is, or of an unknown kind.
-    Malformed(String),
+/// What must wait for another snapshot: `/proc/vmstat` is made of two.
+#[derive(Default)]
+pub(super) struct Halves {
+    memory: Option<(u8, MemHeader, Vec<ZoneEntry>)>,
+    vmstat: Option<(u8, Vec<u64>)>,
 }
 
-/// Writes the rows of one snapshot.
-pub(super) fn store(conn: &Connection, origin: Origin, kind: SnapshotKind, bytes: &[u8]) -> rusqlite::Result<Stored> {
+/// Writes the rows of one snapshot. `name` finds the guest's strings. Answers whether the snapshot was as long as it
+/// says it is, and of a known kind.
+pub(super) fn store(
+    conn: &Connection,
+    origin: Origin,
+    kind: SnapshotKind,
+    bytes: &[u8],
+    name: &Names<'_>,
+    halves: &mut Halves,
+) -> rusqlite::Result<bool> {
     let rows = Rows { conn, origin, kind };
-    let whole = match kind {
-        SnapshotKind::Mm => rows.mm(bytes)?,
-        SnapshotKind::Memory => rows.memory(bytes)?,
-        SnapshotKind::VmStat => rows.vmstat(bytes)?,
-        SnapshotKind::MissingSyscalls => rows.missing_syscalls(bytes)?,
-        _ => false,
-    };
-    Ok(if whole {
-        Stored::Whole
-    } else {
-        Stored::Malformed(format!("a {kind:?} snapshot of {} bytes is malformed", bytes.len()))
-    })
+    match kind {
+        SnapshotKind::Mm => rows.mm(bytes, name),
+        SnapshotKind::Memory => rows.memory(bytes, halves),
+        SnapshotKind::VmStat => rows.vmstat(bytes, halves),
+        SnapshotKind::MissingSyscalls => rows.missing_syscalls(bytes),
+        _ => Ok(false),
+    }
 }
 
 struct Rows<'a> {
@@ -52,7 +60,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn mm(&self, bytes: &[u8]) -> rusqlite::Result<bool> {
+    fn mm(&self, bytes: &[u8], name: &Names<'_>) -> rusqlite::Result<bool> {
         let Ok((header, rest)) = MmHeader::read_from_prefix(bytes) else { return Ok(false) };
         let vmas: Vec<VmaEntry> = entries(rest, header.vma_count);
         let MmHeader { peak_vm, total_vm, locked_vm, hiwater_rss, rss_anon, rss_file, rss_shmem, data_vm, .. } = header;
@@ -93,10 +101,13 @@ impl Rows<'_> {
                 swap
             ])?;
         }
+        self.text("maps", |w| text::maps(w, &vmas, name))?;
+        self.text("smaps", |w| text::smaps(w, &vmas, name))?;
+        self.text("status", |w| text::status(w, &header))?;
         Ok(vmas.len() == header.vma_count as usize)
     }
 
-    fn memory(&self, bytes: &[u8]) -> rusqlite::Result<bool> {
+    fn memory(&self, bytes: &[u8], halves: &mut Halves) -> rusqlite::Result<bool> {
         let Ok((header, rest)) = MemHeader::read_from_prefix(bytes) else { return Ok(false) };
         let zones: Vec<ZoneEntry> = entries(rest, header.zone_count);
         let MemHeader { ram, managed, free, anon, file, mapped, shmem, slab, page_tables, .. } = header;
@@ -119,14 +130,38 @@ impl Rows<'_> {
             ("zones_free", zones.iter().fold(0, |sum, zone| sum.wrapping_add(zone.free))),
             ("blocks_free", in_blocks),
         ])?;
-        Ok(zones.len() == header.zone_count as usize)
+        self.text("meminfo", |w| text::meminfo(w, &header, &zones))?;
+        self.text("buddyinfo", |w| text::buddyinfo(w, &zones))?;
+        self.text("zoneinfo", |w| text::zoneinfo(w, &header, &zones))?;
+        let whole = zones.len() == header.zone_count as usize;
+        halves.memory = Some((self.origin.moment, header, zones));
+        self.joined_vmstat(halves)?;
+        Ok(whole)
     }
 
-    fn vmstat(&self, bytes: &[u8]) -> rusqlite::Result<bool> {
+    fn vmstat(&self, bytes: &[u8], halves: &mut Halves) -> rusqlite::Result<bool> {
         let values: Vec<u64> = entries(bytes, vmstat::COUNT as u32);
         let named: Vec<_> = vmstat::NAMES.iter().copied().zip(values.iter().copied()).collect();
         self.counters(&named)?;
+        halves.vmstat = Some((self.origin.moment, values));
+        self.joined_vmstat(halves)?;
         Ok(bytes.len() == vmstat::COUNT * size_of::<u64>())
+    }
+
+    /// Renders `/proc/vmstat` once both of its halves of one moment are there.
+    fn joined_vmstat(&self, halves: &mut Halves) -> rusqlite::Result<()> {
+        let (Some((memory_moment, ..)), Some((vmstat_moment, _))) = (&halves.memory, &halves.vmstat) else {
+            return Ok(());
+        };
+        if memory_moment != vmstat_moment {
+            return Ok(());
+        }
+        match (halves.memory.take(), halves.vmstat.take()) {
+            (Some((_, memory, zones)), Some((_, counters))) => {
+                self.text("vmstat", |w| text::vmstat(w, &memory, &zones, &counters))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn missing_syscalls(&self, bytes: &[u8]) -> rusqlite::Result<bool> {
@@ -145,9 +180,66 @@ impl Rows<'_> {
         }
         Ok(())
     }
+
+    fn text(
+        &self,
+        name: &str,
+        render: impl FnOnce(&mut dyn std::fmt::Write) -> std::fmt::Result,
+    ) -> rusqlite::Result<()> {
+        let mut text = BoundedText::default();
+        // A text that meets its bound is kept as far as it goes.
+        let _ = render(&mut text);
+        let Origin { record, tsc, pid, moment } = self.origin;
+        self.conn.prepare_cached("INSERT INTO raw_snapshot VALUES (NULL, ?, ?, ?, ?, ?, ?)")?.execute(params![
+            record,
+            tsc.cast_signed(),
+            pid,
+            moment,
+            name,
+            text.0
+        ])?;
+        Ok(())
+    }
+}
+
+/// A text that refuses to grow beyond [`MAX_TEXT`].
+#[derive(Default)]
+struct BoundedText(String);
+
+impl std::fmt::Write for BoundedText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        if self.0.len() + text.len() > MAX_TEXT {
+            return Err(std::fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
 }
 
 /// At most `count` structures from the front of `bytes`; fewer if the bytes end before.
 fn entries<T: FromBytes>(bytes: &[u8], count: u32) -> Vec<T> {
     bytes.chunks_exact(size_of::<T>()).take(count as usize).filter_map(|chunk| T::read_from_bytes(chunk).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trace::schema;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_stored(snapshots in proptest::collection::vec(
+            (0u8..6, proptest::collection::vec(prop_oneof![any::<u8>(), Just(0xff)], 0..1200)), 1..6))
+        {
+            let conn = Connection::open_in_memory().expect("memory");
+            schema::create(&conn).expect("the schema is valid");
+            let mut halves = Halves::default();
+            for (record, (kind, bytes)) in (1..).zip(snapshots) {
+                let origin = Origin { record, tsc: u64::MAX, pid: 1, moment: 2 };
+                store(&conn, origin, SnapshotKind(kind), &bytes, &|_| Some("name"), &mut halves).expect("rows");
+            }
+        }
+    }
 }

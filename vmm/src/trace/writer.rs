@@ -14,7 +14,7 @@ use super::{
     decode::{Decoded, Decoder, Event},
     input::{Access, Ending, HostFault, Input},
     join, schema,
-    snapshot::{self, Origin, Stored},
+    snapshot::{self, Halves, Origin},
 };
 use crate::analysis::conservation::{self, Evidence};
 
@@ -22,14 +22,15 @@ use crate::analysis::conservation::{self, Evidence};
 const MAX_OPEN_CALLS: usize = 4096;
 /// Broken rules that are written down one by one; the rest are only counted.
 const MAX_PROTOCOL_ERRORS: u64 = 1000;
-/// Keys of the `run` view whose values are numbers.
-const NUMERIC_KEYS: &[&str] = &["guest_memory_bytes", "seed", "tsc_hz", "clock_error_ns", "wall_ns", "exit_status"];
+/// What keys of the `run` view end with whose values are numbers.
+const NUMERIC_KEYS: &[&str] = &["_bytes", "_ns", "_hz", "_ticks", "seed", "exit_status", "protocol_errors"];
 
 /// The open run file and what later inputs need of earlier ones.
 pub(super) struct Writer {
     conn: Connection,
     decoder: Decoder,
     parts: Parts,
+    halves: Halves,
     open_calls: HashMap<(u16, u32), i64>,
     sources: Vec<&'static str>,
     protocol_errors: u64,
@@ -46,6 +47,7 @@ impl Writer {
             conn,
             decoder: Decoder::new(),
             parts: Parts::default(),
+            halves: Halves::default(),
             open_calls: HashMap::new(),
             sources: Vec::new(),
             protocol_errors: 0,
@@ -93,14 +95,17 @@ impl Writer {
             self.text_fact(key, value)?;
         }
         let health = self.decoder.health();
-        let bad_bulk = self.parts.dropped + self.parts.unfinished();
+        let told =
+            ending.facts.iter().find(|(key, _)| key == "protocol_errors").and_then(|(_, value)| value.parse().ok());
+        let bad_bulk = self.parts.dropped + self.parts.unfinished() + health.bad_strings;
+        let protocol_errors = self.protocol_errors.max(told.unwrap_or(0)) + bad_bulk;
         self.fact("exit_status", i64::from(ending.exit_status))?;
         self.fact("wall_ns", ending.wall_ns.cast_signed())?;
         self.fact("clock_error_ns", ending.clock_error_ns.cast_signed())?;
         self.fact("tsc_hz", ending.tsc_hz.cast_signed())?;
         self.fact("events_lost", health.lost.cast_signed())?;
         self.fact("events_decoded", health.records.cast_signed())?;
-        self.fact("protocol_errors", (self.protocol_errors + bad_bulk).cast_signed())?;
+        self.fact("protocol_errors", protocol_errors.cast_signed())?;
         if let Some(diagnosis) = &ending.diagnosis {
             self.fact("diagnosis", diagnosis.clone())?;
         }
@@ -111,7 +116,7 @@ impl Writer {
             self.fact("uffd_present_at_end", copies.present_at_end.cast_signed())?;
         }
         join::join(&self.conn)?;
-        let evidence = Evidence { health, copies: ending.copies, protocol_errors: self.protocol_errors + bad_bulk };
+        let evidence = Evidence { health, copies: ending.copies, protocol_errors };
         conservation::check(&self.conn, &evidence)?;
         self.fact("complete", i64::from(ending.complete))
     }
@@ -129,7 +134,7 @@ impl Writer {
 
     fn text_fact(&mut self, key: &str, value: &str) -> rusqlite::Result<()> {
         match value.parse::<i64>() {
-            Ok(number) if NUMERIC_KEYS.contains(&key) => self.fact(key, number),
+            Ok(number) if NUMERIC_KEYS.iter().any(|end| key.ends_with(end)) => self.fact(key, number),
             _ => self.fact(key, value.to_owned()),
         }
     }
@@ -251,12 +256,15 @@ impl Writer {
                 params![position, time, record.pid, bulk.name, String::from_utf8_lossy(&bytes), bytes],
             ),
             BulkKind::Snapshot => {
-                let origin = Origin { record: position, pid: record.pid, moment: bulk.moment.0 };
+                let origin = Origin { record: position, tsc: record.tsc, pid: record.pid, moment: bulk.moment.0 };
+                let kind = SnapshotKind(bulk.name);
+                let decoder = &self.decoder;
+                let name = |id| decoder.string(id);
                 self.rows += 1;
-                match snapshot::store(&self.conn, origin, SnapshotKind(bulk.name), &bytes)? {
-                    Stored::Whole => Ok(()),
-                    Stored::Malformed(text) => self.protocol_error(&text),
+                if snapshot::store(&self.conn, origin, kind, &bytes, &name, &mut self.halves)? {
+                    return Ok(());
                 }
+                self.protocol_error(&format!("a {kind:?} snapshot of {} bytes is malformed", bytes.len()))
             }
             kind => {
                 let name = kind.name().map_or_else(|| format!("unknown-{}", kind.0), str::to_owned);

@@ -106,7 +106,7 @@ impl Guest {
             maj_flt: 0,
             entry: 0x40_1000,
         });
-        guest.map(ADDRESS, ADDRESS + 0x10_0000, 0);
+        guest.map(ADDRESS, ADDRESS + 0x20_0000, 0);
         guest
     }
 
@@ -226,11 +226,24 @@ impl Guest {
         self.mm.rss_anon += 1;
     }
 
+    /// A mapping that is read once and unmapped.
+    pub fn gone(&mut self) {
+        self.map(0x1_0000, 0x2_0000, 0);
+        self.vmas.pop();
+        let begin = self.tsc;
+        self.fault(FaultKind::AnonRead, 0x1_5000, 7, begin, 0);
+        self.count_fault(false);
+    }
+
     /// A fault record from `begin` until now.
     pub fn fault(&mut self, kind: FaultKind, gva: u64, pfn: u32, begin: u64, flags: u8) {
         let ticks = self.tsc - begin;
-        let fault =
-            event::GuestFault { gva, rip: 0x40_1234, vma_start: ADDRESS, ticks, pfn, error_code: 6, kind, order: 0 };
+        let vma_start = match kind {
+            FaultKind::SegvMapErr => 0,
+            _ if gva < ADDRESS => 0x1_0000,
+            _ => ADDRESS,
+        };
+        let fault = event::GuestFault { gva, rip: 0x40_1234, vma_start, ticks, pfn, error_code: 6, kind, order: 0 };
         self.record_with(fault, flags, 0, begin);
     }
 

@@ -1,0 +1,93 @@
+//! Latency distributions.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Digits that percentiles are exact to.
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// What a distribution of times says, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Percentiles {
+    /// Number of times measured.
+    pub count: u64,
+    /// Half are at most this.
+    pub p50: u64,
+    /// Nine tenths are at most this.
+    pub p90: u64,
+    /// 99 of 100 are at most this.
+    pub p99: u64,
+    /// The longest.
+    pub max: u64,
+    /// All of them together.
+    pub sum: u64,
+}
+
+/// Collects times in TSC ticks.
+#[derive(Debug)]
+pub(super) struct Latency {
+    histogram: Histogram<u64>,
+    tsc_hz: u64,
+    sum: u64,
+}
+
+impl Latency {
+    /// An empty collection; `tsc_hz` is the number of ticks a second.
+    pub(super) fn new(tsc_hz: u64) -> Self {
+        let histogram = Histogram::new(SIGNIFICANT_DIGITS).expect("three digits are in the range of 0 to 5");
+        Latency { histogram, tsc_hz, sum: 0 }
+    }
+
+    /// Adds the time between two readings. A time that ends before it begins counts as none.
+    pub(super) fn add(&mut self, begin: u64, end: u64) {
+        let nanoseconds = ticks_to_ns(end.saturating_sub(begin), self.tsc_hz);
+        self.histogram.saturating_record(nanoseconds);
+        self.sum = self.sum.saturating_add(nanoseconds);
+    }
+
+    /// What they say together.
+    pub(super) fn percentiles(&self) -> Percentiles {
+        let at = |quantile| self.histogram.value_at_quantile(quantile);
+        Percentiles {
+            count: self.histogram.len(),
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            max: self.histogram.max(),
+            sum: self.sum,
+        }
+    }
+}
+
+/// Ticks in nanoseconds; 0 where the clock's rate is not known.
+fn ticks_to_ns(ticks: u64, tsc_hz: u64) -> u64 {
+    if tsc_hz == 0 {
+        return 0;
+    }
+    u64::try_from(u128::from(ticks) * 1_000_000_000 / u128::from(tsc_hz)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_a_ramp() {
+        let mut latency = Latency::new(2_000_000_000);
+        for tick in 1..=1000 {
+            latency.add(0, tick * 2);
+        }
+        let Percentiles { count, p50, p90, p99, max, sum } = latency.percentiles();
+        assert_eq!((count, p50, p90, p99, sum), (1000, 500, 900, 990, 500_500));
+        assert_eq!(max, 1000);
+    }
+
+    #[test]
+    fn nonsense_does_not_panic() {
+        let mut latency = Latency::new(1);
+        latency.add(5, 4);
+        latency.add(0, u64::MAX);
+        Latency::new(0).add(0, u64::MAX);
+        assert_eq!(latency.percentiles().count, 2);
+    }
+}

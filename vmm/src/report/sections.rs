@@ -1,0 +1,305 @@
+//! The sections of the text report, in the order an experimenter asks: did it work, what did it print, what faulted
+//! where, what did it cost, where did memory go, can the numbers be trusted.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use super::{
+    format::{bytes, count, percent, printable, signal, time},
+    table::Rows,
+};
+use crate::analysis::{Percentiles, Summary};
+
+/// The lines of `/proc/meminfo` that the report shows.
+const MEMORY_LINES: &[&str] =
+    &["MemTotal", "MemFree", "AnonPages", "Cached", "Mapped", "Slab", "KernelStack", "PageTables", "Committed_AS"];
+/// Lines of console output that are shown; the rest is in the run file.
+const CONSOLE_LINES: usize = 60;
+
+/// The whole report.
+pub(super) fn render(summary: &Summary) -> String {
+    let sections = [
+        head(summary),
+        console(summary),
+        messages(summary),
+        guest_faults(summary),
+        host_faults(summary),
+        latency(summary),
+        map(summary),
+        memory(summary),
+        missing_syscalls(summary),
+        conservation(summary),
+    ];
+    sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn head(summary: &Summary) -> String {
+    let fact = |key| summary.fact(key).map(|value| printable(&value));
+    let program = fact("program").unwrap_or_else(|| "a program".into());
+    let args = fact("args").unwrap_or_default();
+    let mmu = match summary.host_mmu.as_str() {
+        "ept" => "ept: Intel VT-x, host faults are EPT violations",
+        "npt" => "npt: AMD SVM, host faults are nested page faults",
+        "shadow" => "shadow: no second dimension in hardware, and ring 0 is emulated: guest times are the emulator's",
+        "sim" => "sim: the simulator, no KVM",
+        other => other,
+    };
+    let mut guest = Vec::new();
+    guest.extend(number(summary, "guest_memory_bytes").map(|size| format!("{} RAM", bytes(size))));
+    guest.extend(fact("cpu_model").map(|model| format!("CPU model {model}")));
+    guest.extend(fact("seed").map(|seed| format!("seed {seed}")));
+    let mut recorded = vec![format!("sources {}", fact("sources").unwrap_or_else(|| "unknown".into()))];
+    recorded.push(match summary.events_lost {
+        Some(lost) => format!("{} events lost", count(lost.unsigned_abs())),
+        None => "the end is missing: the recorder was stopped before it".into(),
+    });
+    recorded.extend(number(summary, "clock_error_ns").map(|error| format!("clocks agree within {}", time(error))));
+
+    let mut text = String::new();
+    line(&mut text, &["pagelab run ", &program, if args.is_empty() { "" } else { " -- " }, &args]);
+    line(&mut text, &["  result    ", &verdict(summary)]);
+    line(&mut text, &["  host      ", &printable(mmu)]);
+    line(&mut text, &["  guest     ", &guest.join(", ")]);
+    line(&mut text, &["  recorded  ", &recorded.join(", ")]);
+    text
+}
+
+fn verdict(summary: &Summary) -> String {
+    let mut parts = Vec::new();
+    parts.push(match summary.exit_status {
+        Some(status) => format!("exit status {status}"),
+        None => "no exit status".into(),
+    });
+    match (summary.wait_status, summary.exit_status) {
+        (Some(status), _) if status & 0x7f != 0 => parts.push(format!("killed by {}", signal(status & 0x7f))),
+        (Some(_), _) => {}
+        (None, Some(124)) => parts.push("timed out".into()),
+        (None, Some(125)) => parts.push("the lab failed".into()),
+        (None, _) => parts.push("the program did not end".into()),
+    }
+    parts.extend(number(summary, "wall_ns").map(|wall| format!("{} wall time", time(wall))));
+    if !summary.complete {
+        parts.push("INCOMPLETE: cut short, the numbers are up to there".into());
+    }
+    parts.join(", ")
+}
+
+fn console(summary: &Summary) -> String {
+    if summary.console.is_empty() {
+        return String::new();
+    }
+    let mut text = heading("Console", "");
+    quote(&mut text, &summary.console);
+    text
+}
+
+fn messages(summary: &Summary) -> String {
+    let mut text = String::new();
+    let diagnosis = summary.fact("diagnosis").map(|text| ("diagnosis by the host".to_owned(), text));
+    let messages = summary.messages.iter().map(|message| (message.kind.replace('_', " "), message.text.clone()));
+    let mut last = String::new();
+    for (kind, message) in messages.chain(diagnosis) {
+        if kind != last {
+            text += &heading(&capitalized(&printable(&kind)), "");
+            last = kind;
+        }
+        quote(&mut text, &message);
+    }
+    text
+}
+
+fn guest_faults(summary: &Summary) -> String {
+    let faults = &summary.guest_faults;
+    let mut text = heading("Guest page faults", &count(faults.total));
+    if faults.total == 0 {
+        return text + "  none recorded\n";
+    }
+    let mut rows = Rows::new(&["kind", ">faults", ">share", ">p50", ">p99", ">total", ">host faults inside"]);
+    for (kind, latency) in by_count(&faults.latency_ns_by_kind) {
+        rows.add([
+            kind.clone(),
+            count(latency.count),
+            percent(latency.count, faults.total),
+            time(latency.p50),
+            time(latency.p99),
+            time(latency.sum),
+            count(faults.host_faults_by_kind.get(kind).copied().unwrap_or(0)),
+        ]);
+    }
+    text += &rows.render();
+    text
+}
+
+fn host_faults(summary: &Summary) -> String {
+    let faults = &summary.host_faults;
+    let mut text = heading("Host faults", &count(faults.total));
+    if faults.total == 0 {
+        return text + "  none recorded\n";
+    }
+    let mut rows = Rows::new(&["owner", ">faults", ">share", ">p50", ">p99", ">total", ">inside guest faults"]);
+    for (owner, latency) in by_count(&faults.latency_ns_by_owner) {
+        rows.add([
+            owner.clone(),
+            count(latency.count),
+            percent(latency.count, faults.total),
+            time(latency.p50),
+            time(latency.p99),
+            time(latency.sum),
+            count(faults.nested_by_owner.get(owner).copied().unwrap_or(0)),
+        ]);
+    }
+    text += &rows.render();
+    let (nested, outside) = (count(faults.nested), count(faults.outside));
+    note(&mut text, &format!("{nested} inside a guest fault; {outside} outside of any: boot, loading, system calls"));
+    text
+}
+
+fn latency(summary: &Summary) -> String {
+    let (guest, host) = (&summary.latency_ns.guest, &summary.latency_ns.host);
+    if guest.count + host.count == 0 {
+        return String::new();
+    }
+    let mut text = heading("Latency", "");
+    let mut rows = Rows::new(&["", ">faults", ">p50", ">p90", ">p99", ">max", ">total"]);
+    for (name, times) in [("guest fault", guest), ("host fault", host)] {
+        let Percentiles { p50, p90, p99, max, sum, .. } = *times;
+        rows.add([name.into(), count(times.count), time(p50), time(p90), time(p99), time(max), time(sum)]);
+    }
+    text += &rows.render();
+    let nested = summary.host_faults.nested_ns;
+    if summary.host_faults.nested > 0 {
+        let (inside, all, share) = (time(nested), time(guest.sum), percent(nested, guest.sum));
+        note(&mut text, &format!("guest times include the host faults inside: {inside} of {all} ({share})"));
+    }
+    if host.count > 0 {
+        note(&mut text, "host times run from when the source saw the fault; VM exit and entry come on top");
+    }
+    text
+}
+
+fn map(summary: &Summary) -> String {
+    let vmas = &summary.guest_faults.by_vma;
+    if vmas.is_empty() {
+        return String::new();
+    }
+    let mut text = heading("Memory map of the program", "at the exit");
+    let mut rows = Rows::new(&["range", "perms", ">kB", ">RSS kB", ">faults", "name", "by kind"]);
+    for vma in vmas {
+        let kinds: Vec<_> = vma.by_kind.iter().map(|(kind, number)| format!("{kind} {}", count(*number))).collect();
+        let [range, size, rss] = if vma.start.is_empty() {
+            Default::default()
+        } else {
+            [format!("{}-{}", bare(&vma.start), bare(&vma.end)), count(vma.size_kb), count(vma.rss_kb)]
+        };
+        rows.add([range, vma.perms.clone(), size, rss, count(vma.faults), printable(&vma.name), kinds.join(", ")]);
+    }
+    text += &rows.render();
+    let zero = vmas.iter().fold(0u64, |sum, vma| sum.saturating_add(vma.zero_kb));
+    if zero > 0 {
+        note(&mut text, &format!("{} kB more map the shared zero page, which is no RSS", count(zero)));
+    }
+    text
+}
+
+fn memory(summary: &Summary) -> String {
+    if summary.memory.is_empty() {
+        return String::new();
+    }
+    let mut text = heading("Memory of the guest", "kB, at the exit");
+    let shown = MEMORY_LINES.iter().filter_map(|name| summary.memory.get(*name).map(|value| (name, value)));
+    let cells: Vec<_> = shown.map(|(name, value)| format!("{name:<13}{:>10}", count(*value))).collect();
+    for row in cells.chunks(3) {
+        line(&mut text, &["  ", &row.join("   ")]);
+    }
+    text
+}
+
+fn missing_syscalls(summary: &Summary) -> String {
+    if summary.missing_syscalls.is_empty() {
+        return String::new();
+    }
+    let mut text = heading("System calls answered with ENOSYS", "");
+    for call in &summary.missing_syscalls {
+        let name = call.name.clone().unwrap_or_else(|| format!("number {}", call.number));
+        line(&mut text, &["  ", &name, " × ", &count(call.count.into())]);
+    }
+    text
+}
+
+fn conservation(summary: &Summary) -> String {
+    let conservation = &summary.conservation;
+    let verdict = match conservation.ok {
+        Some(true) => "every identity holds",
+        Some(false) => "BROKEN, do not trust the numbers concerned",
+        None => "nothing could be checked",
+    };
+    let mut text = heading("Conservation check", verdict);
+    if !conservation.checks.is_empty() {
+        let mut rows = Rows::new(&["", "identity", ">expected", ">actual", "expected = actual"]);
+        for check in &conservation.checks {
+            let verdict = if check.ok { "ok" } else { "FAIL" };
+            let [expected, actual] = [check.expected, check.actual].map(|value| value.to_string());
+            rows.add([verdict.into(), check.name.clone(), expected, actual, check.terms.clone()]);
+        }
+        text += &rows.render();
+    }
+    if let (Some(preloaded), Some(there)) =
+        (number(summary, "uffd_present_at_start"), number(summary, "uffd_already_there"))
+    {
+        let (preloaded, there) = (count(preloaded), count(there));
+        note(
+            &mut text,
+            &format!("{preloaded} pages were preloaded by the host; {there} copies found the page there already"),
+        );
+    }
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for skipped in &conservation.not_checked {
+        reasons.entry(&skipped.reason).or_default().push(&skipped.name);
+    }
+    for (reason, names) in reasons {
+        note(&mut text, &format!("not checked: {} ({reason})", names.join(", ")));
+    }
+    text
+}
+
+fn number(summary: &Summary, key: &str) -> Option<u64> {
+    summary.fact(key)?.parse().ok()
+}
+
+fn heading(title: &str, remark: &str) -> String {
+    if remark.is_empty() { format!("{title}\n") } else { format!("{title}: {remark}\n") }
+}
+
+fn line(text: &mut String, parts: &[&str]) {
+    text.push_str(parts.concat().trim_end());
+    text.push('\n');
+}
+
+fn note(text: &mut String, note: &str) {
+    line(text, &["  · ", note]);
+}
+
+fn quote(text: &mut String, quoted: &str) {
+    let lines: Vec<_> = quoted.lines().collect();
+    for quoted in lines.iter().take(CONSOLE_LINES) {
+        line(text, &["  │ ", &printable(quoted)]);
+    }
+    if lines.len() > CONSOLE_LINES {
+        note(text, &format!("{} more lines are in the run file", count((lines.len() - CONSOLE_LINES) as u64)));
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// A hex address without its `0x`, as `/proc/PID/maps` has it.
+fn bare(address: &str) -> &str {
+    address.strip_prefix("0x").unwrap_or(address)
+}
+
+fn by_count(latencies: &BTreeMap<String, Percentiles>) -> Vec<(&String, &Percentiles)> {
+    let mut sorted: Vec<_> = latencies.iter().collect();
+    sorted.sort_by_key(|(_, latency)| Reverse(latency.count));
+    sorted
+}
