@@ -3,6 +3,7 @@
 
 pub mod analysis;
 pub mod builtin;
+pub mod doctor;
 pub mod faults;
 pub mod initramfs;
 pub mod program;

@@ -65,7 +65,7 @@ pub(super) fn set_cpuid(kvm: &Kvm, vcpu: &VcpuFd, vcpu_id: u32) -> Result<bool> 
 }
 
 /// Whether the guest may use CPUID faulting; asks KVM for it where it is not offered by default.
-fn offer_cpuid_faulting(vcpu: &VcpuFd) -> bool {
+pub(crate) fn offer_cpuid_faulting(vcpu: &VcpuFd) -> bool {
     let entry = |data| kvm_msr_entry { index: MSR_PLATFORM_INFO, data, ..kvm_msr_entry::default() };
     let read = || -> Option<u64> {
         let mut msrs = Msrs::from_entries(&[entry(0)]).ok()?;

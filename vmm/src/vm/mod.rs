@@ -2,7 +2,7 @@
 
 pub mod boot;
 pub mod clock;
-mod cpu;
+pub(crate) mod cpu;
 pub mod cpuid;
 pub mod diagnosis;
 pub mod exit;

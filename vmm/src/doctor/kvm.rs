@@ -1,0 +1,85 @@
+//! KVM: the device, its rights and version, and what its vCPUs can do.
+
+use kvm_ioctls::{Cap, Kvm, VcpuFd};
+
+use super::Check;
+use crate::vm::{
+    VmError, clock, cpu,
+    machine::{KVM_DEVICE, host_mmu, open_kvm},
+};
+
+const KVM: (&str, &str) = ("kvm", "without KVM no guest can run");
+const EXIT: (&str, &str) = ("kvm_immediate_exit", "without it a timeout or Ctrl-C could not stop a guest for sure");
+const MMU: (&str, &str) = (
+    "kvm_mmu",
+    "it decides what a host-side fault is: EPT violation, nested page fault, or a shadow table being built",
+);
+const CPUID: (&str, &str) =
+    ("cpuid_faulting", "without it programs may see this host's CPU instead of the fixed model, and runs differ");
+const TSC: (&str, &str) =
+    ("tsc_offset", "without it guest and host time stamps agree only as well as one exit measures");
+const HZ: (&str, &str) = ("tsc_frequency", "without it times in nanoseconds rest on a measurement made during the run");
+
+pub(super) fn checks() -> Vec<Check> {
+    let kvm = match open_kvm() {
+        Ok(kvm) => kvm,
+        Err(error) => {
+            let mut checks = vec![Check::missing(KVM.0, KVM.1, error.to_string(), fix(&error)).required()];
+            for (name, why) in [EXIT, MMU, CPUID, TSC, HZ] {
+                checks.push(Check::unknown(name, why, "KVM has to be there first"));
+            }
+            return checks;
+        }
+    };
+    let found = format!("{KVM_DEVICE} opens, API version {}", kvm.get_api_version());
+    let mut checks = vec![Check::ok(KVM.0, KVM.1, found).required()];
+    checks.push(if kvm.check_extension(Cap::ImmediateExit) {
+        Check::ok(EXIT.0, EXIT.1, "there").required()
+    } else {
+        Check::missing(EXIT.0, EXIT.1, "KVM lacks it", "boot Linux 4.12 or later").required()
+    });
+    checks.push(match host_mmu() {
+        "unknown" => Check::unknown(MMU.0, MMU.1, "no KVM module shows its parameters in /sys/module"),
+        mmu => Check::ok(MMU.0, MMU.1, mmu),
+    });
+    checks.extend(vcpu_checks(&kvm));
+    checks
+}
+
+fn fix(error: &VmError) -> &'static str {
+    match error {
+        VmError::NoKvm => "sudo modprobe kvm_intel || sudo modprobe kvm_amd",
+        VmError::KvmDenied => "sudo usermod -aG kvm $USER (then log in again)",
+        VmError::KvmVersion { .. } => "boot Linux 2.6.22 or later",
+        _ => "sudo dmesg | grep -i kvm (it says why KVM refuses)",
+    }
+}
+
+/// What can only be asked of a vCPU.
+fn vcpu_checks(kvm: &Kvm) -> Vec<Check> {
+    let vcpu: Result<VcpuFd, _> = kvm.create_vm().and_then(|vm| vm.create_vcpu(0));
+    let vcpu = match vcpu {
+        Ok(vcpu) => vcpu,
+        Err(error) => {
+            let found = format!("KVM makes no vCPU: {error}");
+            return [CPUID, TSC, HZ].map(|(name, why)| Check::unknown(name, why, found.clone())).into();
+        }
+    };
+    let cpuid = if cpu::offer_cpuid_faulting(&vcpu) {
+        Check::ok(CPUID.0, CPUID.1, "there: programs see the fixed CPU model")
+    } else if host_mmu() == "shadow" {
+        Check::missing(CPUID.0, CPUID.1, "KVM does not offer it, and ring 3 runs natively", "boot Linux 4.12 or later")
+    } else {
+        Check::ok(CPUID.0, CPUID.1, "not there, but KVM itself answers CPUID with the fixed model")
+    };
+    let tsc = if clock::has_tsc_offset(&vcpu) {
+        Check::ok(TSC.0, TSC.1, "there: one clock for guest and host")
+    } else {
+        Check::missing(TSC.0, TSC.1, "KVM lacks it; the clock is calibrated instead", "boot Linux 5.16 or later")
+    };
+    let hz = match vcpu.get_tsc_khz() {
+        Ok(khz) if khz > 0 => Check::ok(HZ.0, HZ.1, format!("{}.{:03} MHz", khz / 1000, khz % 1000)),
+        _ => Check::unknown(HZ.0, HZ.1, "KVM does not say"),
+    };
+    vec![cpuid, tsc, hz]
+}
