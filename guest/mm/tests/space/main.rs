@@ -4,6 +4,7 @@
 mod brk;
 mod linux;
 mod mapping;
+mod model;
 mod oracle;
 mod protecting;
 mod stack;
