@@ -193,6 +193,35 @@ fn a_run_that_only_began_has_a_report() {
 }
 
 #[test]
+fn what_was_not_recorded_is_said() {
+    let directory = directory();
+    let mut guest = Guest::booted();
+    guest.facts.retain(|(key, _)| *key != "sources");
+    guest.facts.push(("sources", "none".into()));
+    guest.ending.copies = None;
+    let text = text(&guest.record_run(directory.path()));
+    for wanted in [
+        "Guest page faults: not recorded\n",
+        "Host faults: not recorded\n",
+        "not checked: pgfault, pgmajfault, min_flt, maj_flt, frames_in_use, frames_announced (guest events were not recorded)",
+    ] {
+        assert!(text.contains(wanted), "{wanted:?} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn a_program_that_did_not_end_shows_its_map() {
+    let directory = directory();
+    let mut guest = Guest::sound(2);
+    guest.ending.complete = false;
+    guest.ending.exit_status = 124;
+    let text = text(&guest.record_as_is(directory.path()));
+    assert!(text.contains("exit status 124, timed out") && text.contains("INCOMPLETE"), "{text}");
+    assert!(text.contains("7ffff0000000-7ffff0200000   rw-p"), "{text}");
+    assert!(text.contains("there is none, these are the VMAs that faulted"), "{text}");
+}
+
+#[test]
 fn other_files_are_named_and_refused() {
     let directory = directory();
     let letter = directory.path().join("letter.txt");

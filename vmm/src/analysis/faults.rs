@@ -24,6 +24,8 @@ pub struct GuestFaults {
     pub latency_ns_by_kind: BTreeMap<String, Percentiles>,
     /// Events by the VMA they fell into.
     pub by_vma: Vec<VmaFaults>,
+    /// When the map of `by_vma` was taken: `exit`, or `exec` for a program that did not end.
+    pub map_moment: Option<String>,
 }
 
 /// The host's faults.
@@ -78,6 +80,7 @@ pub(super) fn guest(run: &RunFile, tsc_hz: u64) -> Result<(GuestFaults, Percenti
         host_faults_by_kind,
         latency_ns_by_kind,
         by_vma: vmas::faults(run)?,
+        map_moment: vmas::moment(run)?,
     };
     Ok((faults, all))
 }

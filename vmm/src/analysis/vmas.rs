@@ -40,6 +40,14 @@ pub struct VmaFaults {
     pub by_kind: BTreeMap<String, u64>,
 }
 
+/// When the map that [`faults`] shows was taken; `None` if there is none.
+pub(super) fn moment(run: &RunFile) -> Result<Option<String>, RunFileError> {
+    run.query(|conn| {
+        let sql = "SELECT moment FROM counter_snapshot WHERE kind = 'mm' ORDER BY moment = 'exit' DESC, record DESC";
+        conn.query_row(sql, [], |row| row.get(0)).optional()
+    })
+}
+
 /// The map at the exit of the program (or the last one seen), each VMA with its faults; then the VMAs that were
 /// unmapped before; last a row for the faults in no VMA.
 pub(super) fn faults(run: &RunFile) -> Result<Vec<VmaFaults>, RunFileError> {

@@ -109,10 +109,10 @@ fn messages(summary: &Summary) -> String {
 
 fn guest_faults(summary: &Summary) -> String {
     let faults = &summary.guest_faults;
-    let mut text = heading("Guest page faults", &count(faults.total));
     if faults.total == 0 {
-        return text + "  none recorded\n";
+        return heading("Guest page faults", none(summary, "guest"));
     }
+    let mut text = heading("Guest page faults", &count(faults.total));
     let mut rows = Rows::new(&["kind", ">faults", ">share", ">p50", ">p99", ">total", ">host faults inside"]);
     for (kind, latency) in by_count(&faults.latency_ns_by_kind) {
         rows.add([
@@ -131,10 +131,10 @@ fn guest_faults(summary: &Summary) -> String {
 
 fn host_faults(summary: &Summary) -> String {
     let faults = &summary.host_faults;
-    let mut text = heading("Host faults", &count(faults.total));
     if faults.total == 0 {
-        return text + "  none recorded\n";
+        return heading("Host faults", none(summary, "uffd"));
     }
+    let mut text = heading("Host faults", &count(faults.total));
     let mut rows = Rows::new(&["owner", ">faults", ">share", ">p50", ">p99", ">total", ">inside guest faults"]);
     for (owner, latency) in by_count(&faults.latency_ns_by_owner) {
         rows.add([
@@ -181,7 +181,13 @@ fn map(summary: &Summary) -> String {
     if vmas.is_empty() {
         return String::new();
     }
-    let mut text = heading("Memory map of the program", "at the exit");
+    let moment = match summary.guest_faults.map_moment.as_deref() {
+        Some("exit") => "at the exit",
+        Some("exec") => "as it was loaded: there is none of the exit",
+        Some(_) => "as last asked for: there is none of the exit",
+        None => "there is none, these are the VMAs that faulted",
+    };
+    let mut text = heading("Memory map of the program", moment);
     let mut rows = Rows::new(&["range", "perms", ">kB", ">RSS kB", ">faults", "name", "by kind"]);
     for vma in vmas {
         let kinds: Vec<_> = vma.by_kind.iter().map(|(kind, number)| format!("{kind} {}", count(*number))).collect();
@@ -259,6 +265,12 @@ fn conservation(summary: &Summary) -> String {
         note(&mut text, &format!("not checked: {} ({reason})", names.join(", ")));
     }
     text
+}
+
+/// What no events of a source mean.
+fn none(summary: &Summary, source: &str) -> &'static str {
+    let on = summary.fact("sources").is_none_or(|sources| sources.split(',').any(|name| name == source));
+    if on { "none" } else { "not recorded" }
 }
 
 fn number(summary: &Summary, key: &str) -> Option<u64> {
