@@ -2,7 +2,7 @@
 
 use pagelab_abi::code::{FaultKind, Owner};
 
-use super::{Access, Done, Resolution, Target, map_new, out_of_memory};
+use super::{Access, Done, Resolution, Target, map_new, out_of_memory, prepare_anon};
 use crate::{
     context::Context,
     frame::{Gfp, OutOfMemory},
@@ -19,7 +19,7 @@ pub(super) fn resolve<M: Machine, T: Trace>(
     target: &Target,
 ) -> Resolution {
     if target.access == Access::Write {
-        space.vmas.prepare_anon(cx, target.slot);
+        prepare_anon(cx, space, target);
         let pfn = cx.alloc_frame(Gfp::HIGHUSER_MOVABLE | Gfp::ZERO, Owner::Anon).map_err(out_of_memory)?;
         map_new(cx, space, target, Pte::user(pfn, target.flags).written(), Owner::Anon);
         return Ok(Done::minor(FaultKind::AnonWrite, pfn));

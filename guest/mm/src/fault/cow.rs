@@ -5,7 +5,7 @@ use pagelab_abi::{
     vmstat::Counter,
 };
 
-use super::{Done, Resolution, Target, out_of_memory};
+use super::{Done, Resolution, Target, out_of_memory, prepare_anon};
 use crate::{
     context::Context,
     frame::Gfp,
@@ -22,7 +22,7 @@ pub(super) fn resolve<M: Machine, T: Trace>(
     pte: Pte,
 ) -> Resolution {
     if pte.is_special() {
-        space.vmas.prepare_anon(cx, target.slot);
+        prepare_anon(cx, space, target);
         let pfn = cx.alloc_frame(Gfp::HIGHUSER_MOVABLE | Gfp::ZERO, Owner::Anon).map_err(out_of_memory)?;
         replace(cx, space, target, pfn, Owner::Anon);
         return Ok(Done::minor(FaultKind::Cow, pfn));
@@ -34,7 +34,7 @@ pub(super) fn resolve<M: Machine, T: Trace>(
         cx.stats.add(Counter::Pgreuse, 1);
         return Ok(Done::minor(FaultKind::Prot, pte.pfn()));
     }
-    space.vmas.prepare_anon(cx, target.slot);
+    prepare_anon(cx, space, target);
     let owner = if page.owner == Owner::File { Owner::FileCow } else { page.owner };
     let copy = cx.alloc_frame(Gfp::HIGHUSER_MOVABLE, owner).map_err(out_of_memory)?;
     cx.machine.copy_frame(copy, pte.pfn());

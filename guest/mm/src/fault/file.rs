@@ -5,7 +5,7 @@ use pagelab_abi::{
     vmstat::Counter,
 };
 
-use super::{Access, Done, Resolution, Target, map_new, out_of_memory};
+use super::{Access, Done, Resolution, Target, map_new, out_of_memory, prepare_anon};
 use crate::{
     context::Context,
     file::{FileId, ReadError},
@@ -36,7 +36,7 @@ pub(super) fn resolve<M: Machine, T: Trace>(
 
 /// A write: the mapping is private, since shared ones are never writable.
 fn write<M: Machine, T: Trace>(cx: &mut Context<M, T>, space: &mut AddressSpace, target: &Target) -> Resolution {
-    space.vmas.prepare_anon(cx, target.slot);
+    prepare_anon(cx, space, target);
     // The copy's frame comes first, as in Linux: without one, nothing is read in.
     let copy = cx.alloc_frame(Gfp::HIGHUSER_MOVABLE, Owner::FileCow).map_err(out_of_memory)?;
     let (pfn, major) = match read_page(cx, target) {

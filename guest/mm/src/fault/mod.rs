@@ -94,6 +94,8 @@ struct Target {
     flags: VmFlags,
     /// The mapped file; 0 for anonymous memory.
     file: u32,
+    /// The VMA's anon identity; 0 if it has none yet.
+    anon: u32,
     /// The page's number in the file.
     index: u64,
 }
@@ -128,7 +130,7 @@ pub fn handle<M: Machine, T: Trace>(cx: &mut Context<M, T>, space: &mut AddressS
         return refused(FaultKind::SegvMapErr, 0);
     }
     let vma = cx.vma(slot);
-    let (start, flags, file) = (vma.start, vma.flags(), vma.file);
+    let (start, flags, file, anon) = (vma.start, vma.flags(), vma.file, vma.anon);
     let page = fault.address & !(PAGE_SIZE - 1);
     let index = vma.pgoff + ((page - start) >> PAGE_SHIFT);
     if !grants(flags, fault.access) {
@@ -138,14 +140,15 @@ pub fn handle<M: Machine, T: Trace>(cx: &mut Context<M, T>, space: &mut AddressS
     let Ok(leaf) = space.tables.leaf(cx, page) else {
         return refused(FaultKind::Oom, start);
     };
-    let target = Target { page, access: fault.access, leaf, slot, flags, file, index };
+    // Made where it is used, so that the commonest case can keep it in registers.
+    let target = || Target { page, access: fault.access, leaf, slot, flags, file, anon, index };
     let pte = Pte(cx.machine.pte(leaf.table, leaf.index));
     let resolution = if pte != Pte::EMPTY {
-        present::resolve(cx, space, &target, pte)
+        present::resolve(cx, space, &target(), pte)
     } else if file == 0 {
-        anon::resolve(cx, space, &target)
+        anon::resolve(cx, space, &target())
     } else {
-        file::resolve(cx, space, &target)
+        file::resolve(cx, space, &target())
     };
     match resolution {
         Ok(Done { kind, major, pfn }) => {
@@ -170,6 +173,14 @@ fn grants(flags: VmFlags, access: Access) -> bool {
         Access::Write => VmFlags::WRITE,
         Access::Execute => VmFlags::EXEC,
     })
+}
+
+/// Gives the VMA an anon identity before its first anonymous page.
+#[inline]
+fn prepare_anon<M: Machine, T: Trace>(cx: &mut Context<M, T>, space: &mut AddressSpace, target: &Target) {
+    if target.anon == 0 {
+        space.vmas.prepare_anon(cx, target.slot);
+    }
 }
 
 /// Maps a frame, of which the entry gets a reference that the caller took, where nothing was mapped: nothing to flush.

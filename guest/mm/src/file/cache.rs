@@ -131,3 +131,20 @@ impl<M: Machine, T: Trace> Context<M, T> {
         self.alloc_frame(Gfp::KERNEL | Gfp::ZERO, Owner::PageCacheNode)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{height, slot};
+
+    #[test]
+    fn a_tree_is_as_high_as_its_file_needs() {
+        let heights = [0, 1, 2, 512, 513, 1 << 18, (1 << 18) + 1, 1 << 27, (1 << 27) + 1, u64::MAX];
+        assert_eq!(heights.map(height), [0, 0, 1, 1, 2, 2, 3, 3, 4, 8]);
+    }
+
+    #[test]
+    fn a_page_has_one_place() {
+        let index = (5 << 18) | (6 << 9) | 7;
+        assert_eq!([2, 1, 0].map(|level| slot(index, level)), [5, 6, 7]);
+    }
+}
