@@ -98,6 +98,25 @@ fn a_run_has_the_programs_status_and_a_complete_file() {
 }
 
 #[test]
+fn kvms_own_counters_are_kept() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let instructions = |pages: u32| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let code = Code::default().clock().touch(0x40_0000, pages).out(port::EXIT, 0);
+        let outcome = run(config(&code, directory.path(), "none")).expect("the lab works");
+        let value = |key| fact(&outcome.run_file, key).parse::<u64>().expect("a number");
+        assert!(value("kvm.exits") > 0);
+        value("kvm.insn_emulation")
+    };
+    let (few, many) = (instructions(10), instructions(20));
+    if pagelab::vm::machine::host_mmu() == "shadow" {
+        assert_eq!(many - few, 10 * 4, "ring 0 is emulated: each page is four instructions");
+    }
+}
+
+#[test]
 fn a_signal_status_becomes_128_and_the_signal() {
     if !kvm_or_skip() {
         return;

@@ -17,6 +17,7 @@ use crate::{
     vm::{
         Image, Program, Ram, Vm, VmConfig, clock, diagnosis,
         ring::RingReader,
+        stats,
         symbols::Symbols,
         vcpu::{self, End, Finished, RunningVcpu, VcpuStatus, VcpuTask},
     },
@@ -86,10 +87,11 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
         Ok(tally) => copies = tally,
         Err(error) => cause = Cause::SourceFailed(error),
     }
-    drop(fd);
     let tsc_hz = tsc_hz.unwrap_or_else(|| config.start.measured_tsc_hz());
     let cpuid = if cpuid_faulting { "faulting" } else { "kvm" };
-    let facts = vec![("cpuid".to_owned(), cpuid.to_owned())];
+    let mut facts = vec![("cpuid".to_owned(), cpuid.to_owned())];
+    let counters = [stats::read(&fd), stats::read(&finished.vcpu)].into_iter().flatten().flatten();
+    facts.extend(counters.map(|(name, value)| (format!("kvm.{name}"), value.to_string())));
     Ok(ending(config, &ram, &cause, &finished, Measured { wall, tsc_hz, copies, facts }))
 }
 

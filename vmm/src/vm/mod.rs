@@ -10,6 +10,7 @@ mod kick;
 pub mod machine;
 pub mod memory;
 pub mod ring;
+pub mod stats;
 pub mod symbols;
 pub mod vcpu;
 pub mod walk;
