@@ -3,6 +3,7 @@
 
 pub mod analysis;
 pub mod builtin;
+pub mod cli;
 pub mod doctor;
 pub mod faults;
 pub mod initramfs;

@@ -1,3 +1,8 @@
-//! The `pagelab` command.
+//! The `pagelab` command: everything is in the library's `cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let start = pagelab::run::Start::now();
+    pagelab::cli::main(start)
+}

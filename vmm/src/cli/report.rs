@@ -11,9 +11,7 @@ use crate::{analysis::RunFile, report, trace::RunFileError};
 
 /// Shows what a run recorded.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "The run file is an SQLite database: sqlite3 RUN 'SELECT * FROM guest_fault' asks it anything."
-)]
+#[command(after_help = "The run file is an SQLite database: sqlite3 RUN 'SELECT * FROM guest_fault' asks it anything.")]
 pub struct ReportArgs {
     /// The run file that `pagelab run` wrote.
     #[arg(value_name = "RUN")]

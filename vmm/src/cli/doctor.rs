@@ -1,0 +1,94 @@
+//! `pagelab doctor`: what this host offers, what is missing, and the exact fix.
+
+use std::{fmt::Write, io};
+
+use clap::Args;
+
+use crate::{
+    cli::print,
+    doctor::{Check, Examination, Status, examine},
+};
+
+/// Looks at this host: what it offers to the lab, what is missing, and the exact fix.
+#[derive(Args, Debug)]
+#[command(after_help = "Changes nothing. Exit status 0 if programs can be run here, 1 if not.")]
+pub(super) struct DoctorArgs {
+    /// Print the findings as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl DoctorArgs {
+    /// Prints the findings; says whether programs can be run here.
+    pub(super) fn execute(&self) -> io::Result<bool> {
+        let examination = examine();
+        let text = if self.json { json(&examination)? } else { text(&examination) };
+        print(&text)?;
+        Ok(examination.ready)
+    }
+}
+
+fn json(examination: &Examination) -> io::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(examination)?))
+}
+
+fn text(examination: &Examination) -> String {
+    let mut text = String::new();
+    // A string takes everything that is written to it.
+    let _ = writeln!(
+        text,
+        "host: Linux {}, {}, guest memory by {}\n",
+        examination.kernel_release, examination.cpu_model, examination.host_mmu
+    );
+    let width = examination.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    for check in &examination.checks {
+        let _ = writeln!(text, "{:<7}  {:<width$}  {}", word(check), check.name, check.found);
+        if check.status != Status::Ok {
+            let _ = writeln!(text, "{:7}  {:width$}  why: {}", "", "", check.why);
+        }
+        if let Some(fix) = &check.fix {
+            let _ = writeln!(text, "{:7}  {:width$}  fix: {fix}", "", "");
+        }
+    }
+    text + if examination.ready { "\nPrograms can be run here.\n" } else { "\nPrograms cannot be run here yet.\n" }
+}
+
+fn word(check: &Check) -> &'static str {
+    match check.status {
+        Status::Ok => "ok",
+        Status::Missing if check.required => "MISSING",
+        Status::Missing => "missing",
+        Status::Unknown => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_with_its_fix() {
+        let check = |name, status, fix: Option<&str>| Check {
+            name,
+            status,
+            required: true,
+            found: "something".to_owned(),
+            why: "because",
+            fix: fix.map(str::to_owned),
+        };
+        let checks = vec![check("kvm", Status::Missing, Some("modprobe kvm")), check("memory", Status::Ok, None)];
+        let examination = Examination {
+            host_mmu: "unknown",
+            kernel_release: "6.1".to_owned(),
+            cpu_model: "a CPU".to_owned(),
+            ready: false,
+            checks,
+        };
+        let text = text(&examination);
+        assert!(text.contains("MISSING  kvm     something"), "{text}");
+        assert!(text.contains("fix: modprobe kvm"), "{text}");
+        assert!(text.contains("ok       memory  something"), "{text}");
+        assert_eq!(text.matches("why:").count(), 1, "{text}");
+        assert!(text.ends_with("cannot be run here yet.\n"), "{text}");
+    }
+}

@@ -1,0 +1,248 @@
+//! `pagelab run`: boots a VM, runs a program in it, records, reports.
+
+use std::{
+    fs,
+    io::{self, BufWriter, IsTerminal, Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::{
+    default_path,
+    progress::Spinner,
+    signals, status,
+    values::{self, FileSpec},
+};
+use crate::{
+    analysis::RunFile,
+    builtin,
+    initramfs::{Initramfs, STDIN_PATH},
+    program::{self, Program},
+    report,
+    run::{LAB_STATUS, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
+    vm::{Backing, Image, vcpu::ConsoleHook},
+};
+
+/// What every program finds in its environment: never the host's, so that a run does not depend on who starts it.
+const ENVIRONMENT: [&str; 4] = ["PATH=/bin", "HOME=/", "TERM=dumb", "LANG=C"];
+
+const HELP: &str = "\
+What is recorded: every page fault of the guest with its cause, address, instruction and time; every \
+host-side fault (EPT violation, nested page fault or shadow-paging fault) with the owner of its frame; \
+frames taken and given back; VMA changes; system calls; the texts of maps, smaps, status, meminfo, \
+buddyinfo, zoneinfo and vmstat at the program's start and end. It goes into one SQLite file, which \
+`pagelab report FILE` and any SQLite tool can read.
+
+The same command with the same seed records the same events: addresses, pids, random numbers, \
+environment and CPU model are fixed.
+
+Exit status: the program's own; 128+N if signal N ended the program or the lab; 124 if the timeout \
+passed; 125 if the lab failed.
+
+Examples:
+  pagelab run hello
+  pagelab run demand-paging -o faults.pagelab -- --pages 1000 --pattern random
+  pagelab run ./sort --stdin words.txt --console > sorted.txt
+  pagelab run ./server --env PORT=80 --memory 256M --timeout 10 --json";
+
+/// Runs a program in a fresh VM, records its page faults, and reports.
+#[derive(Args, Debug)]
+#[command(after_help = HELP)]
+pub(super) struct RunArgs {
+    /// A built-in program (see `pagelab list`), or the path of a static x86-64 Linux executable.
+    #[arg(value_name = "PROGRAM")]
+    program: String,
+    /// Arguments of the program.
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
+    /// Where the run file goes [default: a dated name in ./runs].
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// What to record: guest (the guest's own events), uffd (host faults by userfaultfd), or none [default: all that
+    /// this host offers].
+    #[arg(long, value_name = "SOURCE[,SOURCE]")]
+    record: Option<Sources>,
+    /// Guest memory, with suffix K, M or G.
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = values::memory)]
+    memory: u64,
+    /// Seed of everything random in the guest.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// End the run after this long, with exit status 124.
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    timeout: Option<Duration>,
+    /// Add a variable to the program's environment (repeatable).
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = values::variable)]
+    environment: Vec<String>,
+    /// Put a file of the host into the guest; its place is /NAME unless it is given (repeatable).
+    #[arg(long = "file", value_name = "HOST[:GUEST]", value_parser = values::file)]
+    files: Vec<FileSpec>,
+    /// The program's standard input, read whole before the start [default: pagelab's own, unless that is a terminal].
+    #[arg(long, value_name = "FILE")]
+    stdin: Option<PathBuf>,
+    /// Print the numbers as one JSON object instead of the report.
+    #[arg(long)]
+    json: bool,
+    /// Print no report, but the program's own output, as it is written.
+    #[arg(long, conflicts_with = "json")]
+    console: bool,
+}
+
+impl RunArgs {
+    /// Does the run; says the exit status.
+    pub(super) fn execute(&self, start: Start) -> ExitCode {
+        match self.run_and_report(start) {
+            Ok(exit_status) => status(exit_status),
+            Err(error) => {
+                eprintln!("pagelab: {error:#}");
+                status(LAB_STATUS)
+            }
+        }
+    }
+
+    fn run_and_report(&self, start: Start) -> anyhow::Result<i32> {
+        let program = program::find(&self.program)?;
+        let initramfs = self.initramfs(&program)?.pack()?;
+        let (sources, facts) = self.sources();
+        let run_file = match &self.output {
+            Some(path) => path.clone(),
+            None => default_path::run_file(&program.name, jiff::Timestamp::now())?,
+        };
+        let (stop, stopped) = stop_pair();
+        signals::forward(stop).context("cannot catch signals")?;
+        let spinner = Spinner::start(format!("running {}", program.name), !self.console);
+        let outcome = run(RunConfig {
+            start,
+            kernel: Image::Elf(builtin::KERNEL),
+            initramfs: &initramfs,
+            program: program.guest_path(),
+            args: std::iter::once(program.guest_path()).chain(self.args.iter().cloned()).collect(),
+            env: environment(&self.environment),
+            memory: self.memory,
+            backing: Backing::Anonymous,
+            seed: self.seed,
+            timeout: self.timeout,
+            sources,
+            run_file,
+            console: self.console.then(|| Box::new(show) as ConsoleHook),
+            stop: Some(stopped),
+            facts,
+        });
+        drop(spinner);
+        let outcome = outcome?;
+        self.report(&outcome)?;
+        Ok(outcome.ending.exit_status)
+    }
+
+    /// What to record, and what the run file must say of it: what was not asked for by name may be missing.
+    fn sources(&self) -> (Sources, Vec<(String, String)>) {
+        if let Some(sources) = &self.record {
+            return (sources.clone(), Vec::new());
+        }
+        let (sources, missing) = Sources::best();
+        for (name, missing) in &missing {
+            log::warn!("host faults are not recorded by {name}: {}; {}", missing.why, missing.remedy);
+        }
+        let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+        let facts = if names.is_empty() { Vec::new() } else { vec![("sources_missing".to_owned(), names.join(","))] };
+        (sources, facts)
+    }
+
+    fn initramfs<'a>(&self, program: &'a Program) -> anyhow::Result<Initramfs<'a>> {
+        let mut initramfs = Initramfs::default();
+        initramfs.add(&program.guest_path(), &*program.elf, 0o755)?;
+        for file in &self.files {
+            initramfs.add_host_file(&file.host, &file.guest)?;
+        }
+        let stdin = self.standard_input()?;
+        if !stdin.is_empty() {
+            initramfs.add(STDIN_PATH, stdin, 0o400)?;
+        }
+        Ok(initramfs)
+    }
+
+    fn standard_input(&self) -> anyhow::Result<Vec<u8>> {
+        if let Some(path) = &self.stdin {
+            return fs::read(path).with_context(|| format!("cannot read the standard input from {}", path.display()));
+        }
+        let mut bytes = Vec::new();
+        if !io::stdin().is_terminal() {
+            io::stdin().read_to_end(&mut bytes).context("cannot read the standard input")?;
+        }
+        Ok(bytes)
+    }
+
+    fn report(&self, outcome: &RunOutcome) -> anyhow::Result<()> {
+        if let Some(diagnosis) = &outcome.ending.diagnosis
+            && (self.console || self.json)
+        {
+            eprintln!("{}", diagnosis.trim_end());
+        }
+        if !self.console {
+            match self.print_report(&outcome.run_file) {
+                Err(error) if is_broken_pipe(&error) => {}
+                result => result?,
+            }
+        }
+        if self.output.is_none() {
+            eprintln!("run file: {}", outcome.run_file.display());
+        }
+        Ok(())
+    }
+
+    fn print_report(&self, run_file: &Path) -> anyhow::Result<()> {
+        let run = RunFile::open(run_file)?;
+        let mut out = BufWriter::new(io::stdout().lock());
+        if self.json {
+            report::json(&run, &mut out)?
+        } else {
+            report::text(&run, &mut out)?
+        }
+        Ok(out.flush()?)
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.into_iter().any(|kind| kind == io::ErrorKind::BrokenPipe)
+}
+
+/// The fixed environment, with `given` in it: a known name is replaced in its place, others follow in their order.
+fn environment(given: &[String]) -> Vec<String> {
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut all: Vec<String> = ENVIRONMENT.map(str::to_owned).into();
+    for variable in given {
+        match all.iter_mut().find(|known| name(known) == name(variable)) {
+            Some(known) => variable.clone_into(known),
+            None => all.push(variable.clone()),
+        }
+    }
+    all
+}
+
+/// Writes what the program wrote, where it wrote it.
+fn show(stream: u8, bytes: &[u8]) {
+    let written = match stream {
+        2 => io::stderr().write_all(bytes),
+        _ => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+    };
+    if let Err(error) = written {
+        log::debug!("the program's output is not shown: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_fixed_but_for_what_is_given() {
+        assert_eq!(environment(&[]), ENVIRONMENT);
+        let given = ["X=1", "HOME=/home", "X=2", "Y=a=b"].map(str::to_owned);
+        assert_eq!(environment(&given), ["PATH=/bin", "HOME=/home", "TERM=dumb", "LANG=C", "X=2", "Y=a=b"]);
+    }
+}
