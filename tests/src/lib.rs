@@ -1,0 +1,115 @@
+//! What the black-box tests share: a laboratory to run programs in, and the same programs run natively.
+//!
+//! A test that needs KVM begins with [`lab`]. Without /dev/kvm it fails, unless PAGELAB_SKIP_KVM=1 says to skip it: then
+//! it reports itself as skipped, by name.
+
+mod c_program;
+mod native;
+mod run_file;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+pub use c_program::compile;
+pub use native::native;
+pub use run_file::{RunRows, page};
+use tempfile::TempDir;
+
+/// A folder of its own, and the command to test.
+#[derive(Debug)]
+pub struct Lab {
+    pagelab: &'static str,
+    folder: TempDir,
+}
+
+/// A laboratory for the test that is called `test`; `None` if it is to be skipped.
+pub fn lab(pagelab: &'static str, test: &str) -> Option<Lab> {
+    if let Err(error) = File::options().read(true).write(true).open("/dev/kvm") {
+        assert!(
+            std::env::var_os("PAGELAB_SKIP_KVM").is_some_and(|value| value == "1"),
+            "/dev/kvm: {error}: this test needs KVM; PAGELAB_SKIP_KVM=1 skips it"
+        );
+        eprintln!("skipped: {test} needs KVM (/dev/kvm: {error})");
+        return None;
+    }
+    Some(Lab::without_kvm(pagelab))
+}
+
+/// The lab for the current test: `lab!()`. Returns from the test if it is to be skipped.
+#[macro_export]
+macro_rules! lab {
+    () => {
+        match $crate::lab(env!("CARGO_BIN_EXE_pagelab-under-test"), std::thread::current().name().unwrap_or("a test")) {
+            Some(lab) => lab,
+            None => return,
+        }
+    };
+}
+
+impl Lab {
+    /// A laboratory for commands that need no KVM.
+    pub fn without_kvm(pagelab: &'static str) -> Lab {
+        Lab { pagelab, folder: TempDir::new().expect("a temporary folder") }
+    }
+
+    /// The folder the command runs in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The run file that [`Lab::run`] writes.
+    pub fn run_file(&self) -> PathBuf {
+        self.folder().join("test.pagelab")
+    }
+
+    /// `pagelab` with arguments, in the lab's folder, with nothing on standard input.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.pagelab);
+        command.args(args).current_dir(self.folder()).stdin(Stdio::null()).env_remove("PAGELAB_LOG");
+        command
+    }
+
+    /// `pagelab ARGS`, to its end.
+    pub fn pagelab(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("pagelab starts")
+    }
+
+    /// `pagelab run` with options, a program and its arguments; the run goes into [`Lab::run_file`].
+    pub fn run(&self, options: &[&str], program: &str, args: &[&str]) -> Output {
+        let mut all = vec!["run", "-o", "test.pagelab", "--timeout", "120"];
+        all.extend_from_slice(options);
+        all.extend([program, "--"]);
+        all.extend_from_slice(args);
+        self.pagelab(&all)
+    }
+
+    /// The JSON report of a run.
+    pub fn json(&self, program: &str, args: &[&str]) -> serde_json::Value {
+        let output = self.run(&["--json"], program, args);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output)))
+    }
+
+    /// Starts `pagelab ARGS` with its standard output to be read from the child.
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pagelab starts")
+    }
+}
+
+/// Everything a command said, for messages.
+pub fn text(output: &Output) -> String {
+    format!(
+        "{}\nstandard output: {}\nstandard error: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Exit status as a shell sees it: 128+N for signal N.
+pub fn exit_status(output: &Output) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+}
