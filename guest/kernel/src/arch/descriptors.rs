@@ -1,0 +1,112 @@
+//! GDT, TSS and IDT.
+#![expect(unsafe_code, reason = "the CPU is pointed at tables in memory")]
+
+use core::cell::UnsafeCell;
+
+use x86_64::{
+    PrivilegeLevel, VirtAddr,
+    instructions::{
+        segmentation::{CS, DS, ES, SS, Segment},
+        tables::{lgdt, lidt, load_tss},
+    },
+    structures::{
+        DescriptorTablePointer,
+        gdt::{Descriptor, SegmentSelector},
+        idt::{Entry, HandlerFunc},
+        tss::TaskStateSegment,
+    },
+};
+
+use super::entry;
+
+/// Selector of the kernel's code.
+pub(crate) const KERNEL_CODE: SegmentSelector = SegmentSelector::new(1, PrivilegeLevel::Ring0);
+const KERNEL_DATA: SegmentSelector = SegmentSelector::new(2, PrivilegeLevel::Ring0);
+/// Selector of programs' data and stack.
+pub(crate) const USER_DATA: SegmentSelector = SegmentSelector::new(3, PrivilegeLevel::Ring3);
+/// Selector of programs' code.
+pub(crate) const USER_CODE: SegmentSelector = SegmentSelector::new(4, PrivilegeLevel::Ring3);
+const TSS: SegmentSelector = SegmentSelector::new(5, PrivilegeLevel::Ring0);
+
+/// Vectors the IDT has: the CPU's exceptions. Nothing else is ever raised, since no interrupt source is on.
+pub(crate) const VECTORS: usize = 32;
+/// Stack-table index (1 to 7 in the TSS) of the double-fault stack.
+const FAULT_STACK: u16 = 0;
+
+struct Tables(UnsafeCell<Contents>);
+
+// SAFETY: written once at boot by the only CPU, read by that CPU's hardware afterwards.
+unsafe impl Sync for Tables {}
+
+struct Contents {
+    gdt: [u64; 7],
+    tss: TaskStateSegment,
+    idt: [Entry<HandlerFunc>; VECTORS],
+}
+
+static TABLES: Tables = Tables(UnsafeCell::new(Contents {
+    gdt: [0; 7],
+    tss: TaskStateSegment::new(),
+    idt: [const { Entry::missing() }; VECTORS],
+}));
+
+/// Builds the tables and loads them. Called once, before the first trap.
+pub(crate) fn load() {
+    // SAFETY: called once at boot on the only CPU; nobody else holds a reference.
+    let tables: &'static mut Contents = unsafe { &mut *TABLES.0.get() };
+
+    tables.tss.privilege_stack_table[0] = VirtAddr::new(entry::stack_top());
+    tables.tss.interrupt_stack_table[FAULT_STACK as usize] = VirtAddr::new(entry::fault_stack_top());
+
+    // SAFETY: the TSS is static.
+    let tss = match unsafe { Descriptor::tss_segment_unchecked(&tables.tss) } {
+        Descriptor::SystemSegment(low, high) => [low, high],
+        Descriptor::UserSegment(_) => unreachable!("a TSS is a system segment"),
+    };
+    let user = |descriptor| match descriptor {
+        Descriptor::UserSegment(bits) => bits,
+        Descriptor::SystemSegment(..) => unreachable!("code and data are not system segments"),
+    };
+    tables.gdt = [
+        0,
+        user(Descriptor::kernel_code_segment()),
+        user(Descriptor::kernel_data_segment()),
+        user(Descriptor::user_data_segment()),
+        user(Descriptor::user_code_segment()),
+        tss[0],
+        tss[1],
+    ];
+
+    for (vector, entry) in tables.idt.iter_mut().enumerate() {
+        // SAFETY: the stub saves every register, and the double fault has a stack of its own.
+        unsafe {
+            let options = entry.set_handler_addr(VirtAddr::new(entry::stub(vector)));
+            options.set_code_selector(KERNEL_CODE);
+            match vector {
+                // int3 and into may be executed by programs.
+                3 | 4 => {
+                    options.set_privilege_level(PrivilegeLevel::Ring3);
+                }
+                8 => {
+                    options.set_stack_index(FAULT_STACK);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    // SAFETY: the tables are static and complete; the selectors name their entries.
+    unsafe {
+        lgdt(&pointer(&tables.gdt));
+        CS::set_reg(KERNEL_CODE);
+        SS::set_reg(KERNEL_DATA);
+        DS::set_reg(KERNEL_DATA);
+        ES::set_reg(KERNEL_DATA);
+        load_tss(TSS);
+        lidt(&pointer(&tables.idt));
+    }
+}
+
+fn pointer<T>(table: &T) -> DescriptorTablePointer {
+    DescriptorTablePointer { limit: (size_of::<T>() - 1) as u16, base: VirtAddr::from_ptr(table) }
+}

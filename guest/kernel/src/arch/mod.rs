@@ -1,0 +1,7 @@
+//! The CPU: entry code, descriptor tables, ports, registers.
+
+pub(crate) mod cpu;
+pub(crate) mod descriptors;
+pub(crate) mod entry;
+pub(crate) mod frame;
+pub(crate) mod port;

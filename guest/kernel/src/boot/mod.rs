@@ -1,0 +1,117 @@
+//! From the VMM's tables to the first program.
+#![expect(unsafe_code, reason = "boot info and early memory are reached by physical address")]
+
+mod tables;
+
+use pagelab_abi::{
+    ABI_VERSION,
+    boot::{BOOT_MAGIC, BootFlags, BootInfo},
+    code::{BulkKind, Moment, Owner},
+    event,
+    layout::{PAGE_OFFSET, PAGE_SIZE},
+    name,
+};
+use pagelab_mm::{context::Context, frame::Page, memblock::Memblock, space::AddressSpace};
+
+use crate::{
+    arch::{cpu, descriptors, entry, frame::TrapFrame, port},
+    exec,
+    files::Files,
+    machine::KernelMachine,
+    process::{FIRST_PID, Process},
+    state::{self, Kernel, Mm},
+    trace::Tracer,
+};
+
+/// Called by the entry code on the kernel's stack, with the boot info's physical address.
+pub(crate) extern "C" fn start(boot_info: u64) -> ! {
+    // SAFETY: the VMM's tables map the first GiB one to one, and the boot info lies there; it is never written again.
+    let boot: &'static BootInfo = unsafe { &*(boot_info as *const BootInfo) };
+    if boot.magic != BOOT_MAGIC || boot.version != ABI_VERSION {
+        port::abi_mismatch();
+    }
+
+    let mut memblock = memory_map(boot);
+    let page_array = tables::build(boot, &mut memblock);
+    // From here the one-to-one map is gone: the same boot info through the direct map.
+    // SAFETY: the direct map covers all RAM.
+    let boot: &'static BootInfo = unsafe { &*((PAGE_OFFSET + boot_info) as *const BootInfo) };
+    descriptors::load();
+    cpu::enable_features(entry::syscall_address());
+    let flags = BootFlags::from_bits_retain(boot.flags);
+    if flags.contains(BootFlags::CPUID_FAULTING) {
+        cpu::enable_cpuid_faulting();
+    }
+
+    let machine = KernelMachine::new(page_array.virt as *mut Page, page_array.frames);
+    let tracer = Tracer::new(boot.trace_size, flags.contains(BootFlags::TRACE));
+    let mut mm = Context::new(machine, tracer);
+    name::ANNOUNCED.iter().for_each(|&(id, text)| mm.trace.string(id, &[text.as_bytes()]));
+    mm.init_frames(&memblock);
+    let managed_frames = mm.frames.managed();
+    mm.trace.emit(
+        event::Boot {
+            abi_version: ABI_VERSION,
+            padding: 0,
+            memory_bytes: boot.ram[..boot.ram_count as usize].iter().map(|range| range.end - range.start).sum(),
+            managed_frames,
+            reserved: [0; 2],
+        },
+        0,
+    );
+
+    let files = Files::from_initramfs(&mm, boot.initramfs_start, boot.initramfs_size);
+    let process = first_process(&mut mm);
+    let kernel = state::set(Kernel::new(boot, mm, files, process));
+    let frame = first_program(kernel);
+    entry::enter_user(&frame)
+}
+
+/// What the boot info says of physical memory.
+fn memory_map(boot: &BootInfo) -> Memblock {
+    let mut memblock = Memblock::new();
+    for range in &boot.ram[..boot.ram_count as usize] {
+        memblock.add_ram(range.start, range.end).expect("the boot info lists few ranges of RAM");
+    }
+    for range in &boot.reserved[..boot.reserved_count as usize] {
+        memblock.reserve(range.start, range.end, range.owner).expect("the boot info reserves few ranges");
+    }
+    memblock
+}
+
+/// The process, with an address space that the CPU walks from now on.
+fn first_process(mm: &mut Mm) -> Process {
+    mm.trace.pid = FIRST_PID;
+    let space = AddressSpace::new(mm, FIRST_PID, tables::root()).expect("RAM is too small for an address space");
+    cpu::set_root(space.tables.root);
+    Process::new(space)
+}
+
+/// Loads the program that the boot info names; ends the run with a diagnosis where that cannot be done.
+fn first_program(kernel: &mut Kernel) -> TrapFrame {
+    match exec::exec(kernel) {
+        Ok(frame) => {
+            kernel.snapshots(Moment::Exec);
+            frame
+        }
+        Err(error) => {
+            kernel.say(BulkKind::Diagnosis, format_args!("exec: {error}"));
+            // The status that a shell gives a program it cannot execute.
+            Process::end(kernel, 126 << 8)
+        }
+    }
+}
+
+/// Where the `Page` array is.
+struct PageArray {
+    virt: u64,
+    frames: usize,
+}
+
+/// Frames that hold `bytes`.
+fn pages(bytes: u64) -> u64 {
+    bytes.div_ceil(PAGE_SIZE)
+}
+
+/// The owner that the frames of the kernel's own page tables are announced with.
+const TABLE_OWNER: Owner = Owner::PageTable;

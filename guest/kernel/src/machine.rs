@@ -1,0 +1,158 @@
+//! The real machine under `pagelab-mm`: the direct map, the CPU's tables and TLB.
+#![expect(unsafe_code, reason = "frames are reached through the direct map")]
+
+use core::{
+    arch::asm,
+    slice,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use pagelab_abi::layout::{PAGE_OFFSET, PAGE_SIZE};
+use pagelab_mm::{
+    frame::Page,
+    machine::{Frame, Machine, Pfn},
+};
+
+use crate::arch::cpu;
+
+/// The machine the kernel runs on.
+pub(crate) struct KernelMachine {
+    pages: *mut Page,
+    frames: usize,
+}
+
+impl KernelMachine {
+    /// `pages` is the mapped `Page` array of `frames` entries, all zero.
+    pub(crate) fn new(pages: *mut Page, frames: usize) -> Self {
+        KernelMachine { pages, frames }
+    }
+
+    /// Where a frame is in the direct map.
+    #[inline(always)]
+    fn virt(&self, pfn: Pfn) -> *mut u8 {
+        assert!(pfn.index() < self.frames, "frame {pfn:?} is beyond RAM");
+        (PAGE_OFFSET + pfn.address()) as *mut u8
+    }
+
+    /// Bytes of RAM at a guest-physical address, through the direct map.
+    pub(crate) fn bytes(&self, address: u64, length: usize) -> &'static [u8] {
+        let end = address.checked_add(length as u64).expect("a physical range wraps");
+        assert!(end <= self.frames as u64 * PAGE_SIZE, "a physical range ends beyond RAM");
+        // SAFETY: the range is RAM; callers use it for boot-time data that nobody writes.
+        unsafe { slice::from_raw_parts((PAGE_OFFSET + address) as *const u8, length) }
+    }
+
+    /// Copies out of a frame.
+    pub(crate) fn read(&self, pfn: Pfn, offset: usize, to: &mut [u8]) {
+        assert!(offset + to.len() <= PAGE_SIZE as usize);
+        // SAFETY: the range lies in one frame of the direct map; the kernel is the only thing running.
+        unsafe { copy(to.as_mut_ptr(), self.virt(pfn).add(offset), to.len()) };
+    }
+
+    /// Copies into a frame.
+    pub(crate) fn write(&mut self, pfn: Pfn, offset: usize, from: &[u8]) {
+        assert!(offset + from.len() <= PAGE_SIZE as usize);
+        // SAFETY: as in `read`.
+        unsafe { copy(self.virt(pfn).add(offset), from.as_ptr(), from.len()) };
+    }
+
+    #[inline(always)]
+    fn entry(&self, table: Pfn, index: usize) -> &AtomicU64 {
+        assert!(index < 512);
+        // SAFETY: a table's entries are eight aligned bytes in the direct map, shared with the CPU's page walker,
+        // which is why they are atomics.
+        unsafe { AtomicU64::from_ptr(self.virt(table).cast::<u64>().add(index)) }
+    }
+}
+
+/// Copies by quadwords, the cheapest way where ring 0 is emulated, then the tail.
+///
+/// # Safety
+/// Both ranges are valid and do not overlap.
+unsafe fn copy(to: *mut u8, from: *const u8, length: usize) {
+    // SAFETY: the caller vouches for the ranges; DF is clear in the kernel.
+    unsafe {
+        asm!(
+            "rep movsq",
+            "mov ecx, {tail:e}",
+            "rep movsb",
+            tail = in(reg) length & 7,
+            inout("rcx") length / 8 => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+impl Machine for KernelMachine {
+    #[inline(always)]
+    fn pages(&self) -> &[Page] {
+        // SAFETY: the array is mapped for the kernel's life and zero-initialised, which is valid for Page.
+        unsafe { slice::from_raw_parts(self.pages, self.frames) }
+    }
+
+    #[inline(always)]
+    fn pages_mut(&mut self) -> &mut [Page] {
+        // SAFETY: as in `pages`; `&mut self` makes the access exclusive.
+        unsafe { slice::from_raw_parts_mut(self.pages, self.frames) }
+    }
+
+    #[inline(always)]
+    fn frame(&self, pfn: Pfn) -> &Frame {
+        // SAFETY: a frame is 4096 aligned bytes of the direct map; any bytes are a valid Frame. Page tables, which
+        // the CPU writes behind our back, are reached by `pte` only.
+        unsafe { &*self.virt(pfn).cast() }
+    }
+
+    #[inline(always)]
+    fn frame_mut(&mut self, pfn: Pfn) -> &mut Frame {
+        // SAFETY: as in `frame`; `&mut self` makes the access exclusive.
+        unsafe { &mut *self.virt(pfn).cast() }
+    }
+
+    #[inline(always)]
+    fn zero_frame(&mut self, pfn: Pfn) {
+        // SAFETY: the frame is 4096 bytes of the direct map; DF is clear in the kernel.
+        unsafe {
+            asm!("rep stosq", inout("rcx") PAGE_SIZE / 8 => _, inout("rdi") self.virt(pfn) => _, in("rax") 0u64,
+                options(nostack, preserves_flags));
+        }
+    }
+
+    fn copy_frame(&mut self, to: Pfn, from: Pfn) {
+        assert!(to != from);
+        // SAFETY: two different frames of the direct map.
+        unsafe { copy(self.virt(to), self.virt(from), PAGE_SIZE as usize) };
+    }
+
+    fn copy_bytes(&mut self, to: Pfn, to_offset: usize, from: u64, length: usize) {
+        let source = self.bytes(from, length);
+        self.write(to, to_offset, source);
+    }
+
+    #[inline(always)]
+    fn pte(&self, table: Pfn, index: usize) -> u64 {
+        self.entry(table, index).load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn set_pte(&mut self, table: Pfn, index: usize, value: u64) {
+        self.entry(table, index).store(value, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn swap_pte(&mut self, table: Pfn, index: usize, value: u64) -> u64 {
+        self.entry(table, index).swap(value, Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn flush_page(&mut self, _root: Pfn, address: u64) {
+        // There is one address space, so the page is always of the current one.
+        cpu::flush_page(address);
+    }
+
+    fn flush_all(&mut self, _root: Pfn) {
+        x86_64::instructions::tlb::flush_all();
+    }
+}

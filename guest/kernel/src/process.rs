@@ -1,0 +1,110 @@
+//! The program: its memory, its name, its end.
+
+use pagelab_abi::{
+    code::{Moment, ProcessOp, SnapshotKind},
+    event,
+};
+use pagelab_mm::space::AddressSpace;
+
+use crate::{arch::port, state::Kernel};
+
+/// The process id that the first program gets.
+pub(crate) const FIRST_PID: u32 = 100;
+
+/// The one process.
+pub(crate) struct Process {
+    /// Process id.
+    pub(crate) pid: u32,
+    /// Its memory.
+    pub(crate) space: AddressSpace,
+    /// Path of its program.
+    pub(crate) program: &'static [u8],
+    /// String id of that path.
+    pub(crate) name: u32,
+    /// Bytes of its executable segments.
+    pub(crate) text_bytes: u64,
+    /// How far standard input has been read.
+    pub(crate) stdin_offset: usize,
+    /// Where its registered rseq area is; 0 if there is none.
+    pub(crate) rseq: u64,
+    /// Where the system call under way came from.
+    pub(crate) syscall_rip: u64,
+}
+
+impl Process {
+    /// A process without a program.
+    pub(crate) fn new(space: AddressSpace) -> Process {
+        Process {
+            pid: FIRST_PID,
+            space,
+            program: &[],
+            name: 0,
+            text_bytes: 0,
+            stdin_offset: 0,
+            rseq: 0,
+            syscall_rip: 0,
+        }
+    }
+
+    /// Ends the program with a wait status (`wait(2)`'s encoding), and with it the run.
+    pub(crate) fn end(kernel: &mut Kernel, status: u32) -> ! {
+        kernel.snapshots(Moment::Exit);
+        let usage = &kernel.process.space.usage;
+        let exit = event::Process {
+            op: ProcessOp::Exit,
+            padding: [0; 3],
+            status,
+            program: kernel.process.name,
+            padding2: 0,
+            min_flt: usage.min_flt,
+            maj_flt: usage.maj_flt,
+            entry: 0,
+        };
+        kernel.mm.trace.emit(exit, 0);
+        port::exit(status)
+    }
+}
+
+impl Kernel {
+    /// Sends the state of memory to the host.
+    pub(crate) fn snapshots(&mut self, moment: Moment) {
+        self.snapshot.begin(SnapshotKind::Mm, moment);
+        let mut comm = [0; 16];
+        let base = self.process.program.rsplit(|&byte| byte == b'/').next().unwrap_or(&[]);
+        let length = base.len().min(15);
+        comm[..length].copy_from_slice(&base[..length]);
+        let mut header = self.process.space.header(&self.mm);
+        header.comm = comm;
+        header.text_bytes = self.process.text_bytes;
+        self.snapshot.put(&mut self.mm.trace, &header);
+        let (snapshot, mm, space) = (&mut self.snapshot, &mut self.mm, &self.process.space);
+        let mut slot = space.vmas.first;
+        while slot != 0 {
+            let entry = space.vma_entry(mm, slot);
+            slot = mm.vma(slot).next;
+            snapshot.put(&mut mm.trace, &entry);
+        }
+        snapshot.end(&mut mm.trace);
+
+        self.snapshot.begin(SnapshotKind::Memory, moment);
+        let header = self.mm.mem_header();
+        self.snapshot.put(&mut self.mm.trace, &header);
+        let (snapshot, mm) = (&mut self.snapshot, &mut self.mm);
+        for zone in mm.frames.zone_entries() {
+            snapshot.put(&mut mm.trace, &zone);
+        }
+        snapshot.end(&mut mm.trace);
+
+        self.snapshot.begin(SnapshotKind::VmStat, moment);
+        self.snapshot.put(&mut self.mm.trace, &self.mm.stats.values);
+        self.snapshot.end(&mut self.mm.trace);
+
+        if moment == Moment::Exit {
+            self.snapshot.begin(SnapshotKind::MissingSyscalls, moment);
+            for entry in self.missing.entries() {
+                self.snapshot.put(&mut self.mm.trace, entry);
+            }
+            self.snapshot.end(&mut self.mm.trace);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The one state of the kernel, and the text and snapshots it sends.
+#![expect(unsafe_code, reason = "the state is a static that traps reach")]
+
+use core::{
+    cell::UnsafeCell,
+    fmt::{self, Write},
+    mem::MaybeUninit,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use pagelab_abi::{
+    boot::{BootInfo, CpuidLeaf},
+    code::{BulkKind, Moment},
+};
+use pagelab_mm::context::Context;
+
+use crate::{
+    clock::LogicalClock,
+    files::Files,
+    machine::KernelMachine,
+    process::Process,
+    random::Random,
+    syscall::MissingSyscalls,
+    trace::{SnapshotBuffer, Tracer},
+};
+
+/// Memory management on the real machine.
+pub(crate) type Mm = Context<KernelMachine, Tracer>;
+
+/// Everything the kernel knows.
+pub(crate) struct Kernel {
+    /// What the host said at boot.
+    pub(crate) boot: &'static BootInfo,
+    /// Memory management.
+    pub(crate) mm: Mm,
+    /// The initramfs.
+    pub(crate) files: Files,
+    /// The one process.
+    pub(crate) process: Process,
+    /// What programs see as time.
+    pub(crate) clock: LogicalClock,
+    /// What programs see as random.
+    pub(crate) random: Random,
+    /// System calls answered with ENOSYS.
+    pub(crate) missing: MissingSyscalls,
+    pub(crate) snapshot: SnapshotBuffer,
+    text: Text,
+}
+
+impl Kernel {
+    /// A kernel whose process has no program yet.
+    pub(crate) fn new(boot: &'static BootInfo, mm: Mm, files: Files, process: Process) -> Kernel {
+        Kernel {
+            boot,
+            mm,
+            files,
+            process,
+            clock: LogicalClock::default(),
+            random: Random::new(boot.seed),
+            missing: MissingSyscalls::new(),
+            snapshot: SnapshotBuffer::new(),
+            text: Text::new(),
+        }
+    }
+
+    /// The CPU model for ring 3.
+    pub(crate) fn cpu_model(&self) -> &'static [CpuidLeaf] {
+        &self.boot.cpuid[..self.boot.cpuid_count as usize]
+    }
+
+    /// Sends a text to the host; what does not fit in the buffer is cut.
+    pub(crate) fn say(&mut self, kind: BulkKind, text: fmt::Arguments<'_>) {
+        self.text.length = 0;
+        // Text::write_str never fails: it cuts.
+        let _ = self.text.write_fmt(text);
+        self.mm.trace.bulk(kind, 0, Moment::Request, false, &self.text.bytes[..self.text.length]);
+    }
+}
+
+/// A buffer that text is formatted in.
+struct Text {
+    bytes: [u8; 2048],
+    length: usize,
+}
+
+impl Text {
+    const fn new() -> Text {
+        Text { bytes: [0; 2048], length: 0 }
+    }
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.len() - self.length;
+        let taken = &text.as_bytes()[..text.len().min(room)];
+        self.bytes[self.length..self.length + taken.len()].copy_from_slice(taken);
+        self.length += taken.len();
+        Ok(())
+    }
+}
+
+struct Global(UnsafeCell<MaybeUninit<Kernel>>);
+
+// SAFETY: there is one CPU and no interrupt: `get` hands the state to one trap at a time.
+unsafe impl Sync for Global {}
+
+static KERNEL: Global = Global(UnsafeCell::new(MaybeUninit::uninit()));
+static READY: AtomicBool = AtomicBool::new(false);
+
+/// Installs the state. Called once, at boot.
+pub(crate) fn set(kernel: Kernel) -> &'static mut Kernel {
+    assert!(!READY.swap(true, Ordering::Relaxed), "the kernel's state is set twice");
+    // SAFETY: nobody has had a reference yet.
+    unsafe { (*KERNEL.0.get()).write(kernel) }
+}
+
+/// The state, for the trap that has just begun.
+///
+/// # Safety
+/// No other reference to the state is live. A trap from ring 3 is such a moment, since ring 0 never returns to ring 3
+/// with one; a panic, which never returns, is another.
+pub(crate) unsafe fn get() -> Option<&'static mut Kernel> {
+    // SAFETY: initialised when READY is set; the caller vouches for exclusiveness.
+    READY.load(Ordering::Relaxed).then(|| unsafe { (*KERNEL.0.get()).assume_init_mut() })
+}

@@ -1,0 +1,137 @@
+//! Writing the trace: the ring's producer, the string table, and bulk transfers.
+
+mod ring;
+mod snapshot;
+
+use core::panic::Location;
+
+use pagelab_abi::{
+    code::{BulkKind, Moment},
+    event::{self, Payload},
+    layout::{KERNEL_VIRT, PAGE_OFFSET, TRACE_WINDOW_VIRT},
+};
+use pagelab_mm::trace::Trace;
+use ring::Ring;
+pub(crate) use snapshot::SnapshotBuffer;
+
+use crate::arch::{cpu, port};
+
+/// Call sites that can be told apart; more would be announced again and again, which costs time only.
+const CALL_SITES: usize = 256;
+
+/// The kernel's side of the trace.
+pub(crate) struct Tracer {
+    ring: Ring,
+    events: bool,
+    /// The process that events are about; 0 is the kernel.
+    pub(crate) pid: u32,
+    call_sites: [u32; CALL_SITES],
+}
+
+impl Tracer {
+    /// A tracer over the mapped trace window. Without `events` only what the host must know is written.
+    pub(crate) fn new(window_size: u64, events: bool) -> Self {
+        Tracer { ring: Ring::new(TRACE_WINDOW_VIRT, window_size), events, pid: 0, call_sites: [0; CALL_SITES] }
+    }
+
+    /// Whether events are recorded.
+    #[inline(always)]
+    pub(crate) fn is_on(&self) -> bool {
+        self.events
+    }
+
+    /// Writes an event that is always of interest.
+    pub(crate) fn emit<P: Payload>(&mut self, payload: P, aux: u32) {
+        self.ring.push(P::KIND, 0, self.pid, cpu::tsc(), aux, payload.to_words());
+    }
+
+    /// Writes an event with its own begin time and flags, if events are recorded.
+    #[inline(always)]
+    pub(crate) fn event<P: Payload>(&mut self, payload: P, tsc: u64, flags: u8, aux: u32) {
+        if self.events {
+            self.ring.push(P::KIND, flags, self.pid, tsc, aux, payload.to_words());
+        }
+    }
+
+    /// Gives a string its id. The pieces are joined.
+    pub(crate) fn string(&mut self, id: u32, pieces: &[&[u8]]) {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let length = length.min(usize::from(u16::MAX)) as u16;
+        let mut part = event::StringPart { id, length, offset: 0, bytes: [0; 32] };
+        let mut filled = 0;
+        let mut written = 0u16;
+        for &byte in pieces.iter().copied().flatten().take(usize::from(length)) {
+            part.bytes[filled] = byte;
+            filled += 1;
+            if filled == part.bytes.len() {
+                self.emit(part, 0);
+                written += filled as u16;
+                part.offset = written;
+                part.bytes = [0; 32];
+                filled = 0;
+            }
+        }
+        if filled > 0 || length == 0 {
+            self.emit(part, 0);
+        }
+    }
+
+    /// Sends bytes of the kernel's image or of the direct map to the host.
+    pub(crate) fn bulk(&mut self, kind: BulkKind, name: u8, moment: Moment, more: bool, bytes: &[u8]) {
+        let virt = bytes.as_ptr() as u64;
+        let gpa = if virt >= KERNEL_VIRT { virt - KERNEL_VIRT } else { virt - PAGE_OFFSET };
+        self.bulk_at(kind, name, moment, more, gpa, bytes.len() as u32);
+    }
+
+    /// Sends guest-physical memory to the host.
+    pub(crate) fn bulk_at(&mut self, kind: BulkKind, name: u8, moment: Moment, more: bool, gpa: u64, length: u32) {
+        self.emit(event::Bulk { gpa, length, kind, name, moment, more: u8::from(more), reserved: [0; 3] }, 0);
+        port::bulk();
+    }
+
+    /// The string id of a call site: the low half of its address, which in the kernel's image is unique.
+    fn call_site(&mut self, location: &'static Location<'static>) -> u32 {
+        let id = core::ptr::from_ref(location) as usize as u32;
+        let slot = &mut self.call_sites[(id as usize >> 3) % CALL_SITES];
+        if *slot != id {
+            *slot = id;
+            self.announce_call_site(id, location);
+        }
+        id
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn announce_call_site(&mut self, id: u32, location: &'static Location<'static>) {
+        let mut digits = [0; 10];
+        let line = decimal(location.line(), &mut digits);
+        self.string(id, &[location.file().as_bytes(), b":", line]);
+    }
+}
+
+/// A number in decimal.
+fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[start..];
+        }
+    }
+}
+
+impl Trace for Tracer {
+    #[inline]
+    fn frame(&mut self, mut event: event::Frame, call_site: &'static Location<'static>) {
+        if self.events {
+            event.call_site = self.call_site(call_site);
+            self.event(event, cpu::tsc(), 0, 0);
+        }
+    }
+
+    fn vma(&mut self, event: event::Vma) {
+        self.event(event, cpu::tsc(), 0, 0);
+    }
+}

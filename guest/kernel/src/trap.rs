@@ -1,0 +1,74 @@
+//! What each trap means.
+#![expect(unsafe_code, reason = "a trap takes the kernel's state")]
+
+use pagelab_abi::layout::TASK_SIZE;
+
+use crate::{
+    arch::{
+        descriptors::{USER_CODE, USER_DATA},
+        entry::{SYSCALL_VECTOR, syscall_address},
+        frame::TrapFrame,
+    },
+    fault::{self, signal},
+    state::{self, Kernel},
+    syscall,
+};
+
+const PAGE_FAULT: u64 = 14;
+const GENERAL_PROTECTION: u64 = 13;
+/// User-mode instruction fetch from a present page (SDM vol. 3, 4.7).
+const USER_FETCH_PRESENT: u64 = 0x15;
+
+/// RFLAGS bits that a program may set by itself (SDM vol. 1, 3.4.3), and the two that are always set in ring 3.
+const USER_FLAGS: u64 = 0x0024_0dd5;
+const RESERVED_AND_IF: u64 = 0x202;
+
+/// Called by the entry code for every trap and system call.
+pub(crate) extern "C" fn trap(frame: &mut TrapFrame) {
+    if !frame.is_user() {
+        kernel_trap(frame);
+    }
+    // SAFETY: the trap came from ring 3, so no reference to the state is live.
+    let Some(kernel) = (unsafe { state::get() }) else { panic!("ring 3 trapped before a program was started") };
+    match frame.vector {
+        PAGE_FAULT if !is_broken_syscall(frame) => fault::user_fault(kernel, frame),
+        PAGE_FAULT => {
+            frame.rip = frame.rcx;
+            frame.rflags = frame.r11;
+            system_call(kernel, frame);
+        }
+        SYSCALL_VECTOR => system_call(kernel, frame),
+        GENERAL_PROTECTION if frame.error == 0 && fault::emulate_cpuid(kernel, frame) => {}
+        vector => signal::exception(kernel, frame, vector),
+    }
+    // IRETQ to a non-canonical address would fault in ring 0.
+    if frame.rip >= TASK_SIZE {
+        signal::bad_return(kernel, frame);
+    }
+}
+
+fn system_call(kernel: &mut Kernel, frame: &mut TrapFrame) {
+    frame.cs = u64::from(USER_CODE.0);
+    frame.ss = u64::from(USER_DATA.0);
+    frame.rflags = frame.rflags & USER_FLAGS | RESERVED_AND_IF;
+    syscall::dispatch(kernel, frame);
+}
+
+/// Whether this page fault is a `syscall` that shadow-paging hosts deliver with the program's CS: the fetch at LSTAR
+/// then faults. A program that jumps to LSTAR itself looks the same and is served the same, with RCX and R11 as it
+/// left them.
+#[inline(always)]
+fn is_broken_syscall(frame: &TrapFrame) -> bool {
+    let entry = syscall_address();
+    frame.error == USER_FETCH_PRESENT && frame.rip == entry && frame.fault_address == entry
+}
+
+/// Ring 0 never faults by design: this is the kernel's own bug.
+#[cold]
+#[inline(never)]
+fn kernel_trap(frame: &TrapFrame) -> ! {
+    panic!(
+        "ring 0 raised exception {} (error code {:#x}) at {:#x}; CR2 is {:#x}, RSP {:#x}",
+        frame.vector, frame.error, frame.rip, frame.fault_address, frame.rsp
+    );
+}
