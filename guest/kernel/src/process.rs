@@ -73,21 +73,14 @@ impl Kernel {
         let base = self.process.program.rsplit(|&byte| byte == b'/').next().unwrap_or(&[]);
         let length = base.len().min(15);
         comm[..length].copy_from_slice(&base[..length]);
-        let mut header = self.process.space.header(&self.mm);
-        header.comm = comm;
-        header.text_bytes = self.process.text_bytes;
-        self.snapshot.put(&mut self.mm.trace, &header);
-        let (snapshot, mm, space) = (&mut self.snapshot, &mut self.mm, &self.process.space);
-        let mut slot = space.vmas.first;
-        while slot != 0 {
-            let entry = space.vma_entry(mm, slot);
-            slot = mm.vma(slot).next;
-            snapshot.put(&mut mm.trace, &entry);
-        }
-        snapshot.end(&mut mm.trace);
+        let header = self.process.space.snapshot_header(comm, self.process.text_bytes);
+        let (snapshot, trace) = (&mut self.snapshot, &mut self.mm.trace);
+        snapshot.put(trace, &header);
+        self.process.space.snapshot_vmas(&mut self.mm, |trace, entry| snapshot.put(trace, entry));
+        snapshot.end(&mut self.mm.trace);
 
         self.snapshot.begin(SnapshotKind::Memory, moment);
-        let header = self.mm.mem_header();
+        let header = self.mm.frames.mem_header();
         self.snapshot.put(&mut self.mm.trace, &header);
         let (snapshot, mm) = (&mut self.snapshot, &mut self.mm);
         for zone in mm.frames.zone_entries() {

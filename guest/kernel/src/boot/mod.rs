@@ -11,7 +11,7 @@ use pagelab_abi::{
     layout::{PAGE_OFFSET, PAGE_SIZE},
     name,
 };
-use pagelab_mm::{context::Context, frame::Page, memblock::Memblock, space::AddressSpace};
+use pagelab_mm::{context::Context, frame::Page, memblock::Memblock, page_table::PageTables, space::AddressSpace};
 
 use crate::{
     arch::{cpu, descriptors, entry, frame::TrapFrame, port},
@@ -46,7 +46,7 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     let machine = KernelMachine::new(page_array.virt as *mut Page, page_array.frames);
     let tracer = Tracer::new(boot.trace_size, flags.contains(BootFlags::TRACE));
     let mut mm = Context::new(machine, tracer);
-    name::ANNOUNCED.iter().for_each(|&(id, text)| mm.trace.string(id, &[text.as_bytes()]));
+    name::RESERVED.iter().for_each(|&(id, text)| mm.trace.string(id, &[text.as_bytes()]));
     mm.init_frames(&memblock);
     let managed_frames = mm.frames.managed();
     mm.trace.emit(
@@ -82,9 +82,9 @@ fn memory_map(boot: &BootInfo) -> Memblock {
 /// The process, with an address space that the CPU walks from now on.
 fn first_process(mm: &mut Mm) -> Process {
     mm.trace.pid = FIRST_PID;
-    let space = AddressSpace::new(mm, FIRST_PID, tables::root()).expect("RAM is too small for an address space");
-    cpu::set_root(space.tables.root);
-    Process::new(space)
+    let tables = PageTables::new_with_kernel_half(mm, tables::root()).expect("RAM is too small for page tables");
+    cpu::set_root(tables.root);
+    Process::new(AddressSpace::with_tables(FIRST_PID, tables))
 }
 
 /// Loads the program that the boot info names; ends the run with a diagnosis where that cannot be done.

@@ -1,14 +1,14 @@
 //! The ELF loader: static x86-64 programs, at fixed addresses or position-independent.
 
 use elf::{
-    abi::{EM_X86_64, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_INTERP, PT_LOAD},
+    abi::{EM_X86_64, ET_DYN, ET_EXEC, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD},
     endian::LittleEndian,
     file::{Class, FileHeader, parse_ident},
     parse::ParseAt,
     segment::ProgramHeader,
 };
 use pagelab_abi::layout::{ELF_ET_DYN_BASE, PAGE_SIZE, TASK_SIZE};
-use pagelab_mm::{file::FileId, space::MmapRequest};
+use pagelab_mm::{file::FileId, space::{MmapRequest, map, prot}};
 
 use super::{ExecError, Image};
 use crate::{files::FileEntry, state::Kernel, user_copy};
@@ -17,13 +17,6 @@ use crate::{files::FileEntry, state::Kernel, user_copy};
 const MAX_HEADERS: usize = PAGE_SIZE as usize / HEADER_SIZE;
 const HEADER_SIZE: usize = 56;
 
-const PROT_READ: u64 = 1;
-const PROT_WRITE: u64 = 2;
-const PROT_EXEC: u64 = 4;
-const MAP_PRIVATE: u64 = 0x02;
-const MAP_FIXED: u64 = 0x10;
-const MAP_ANONYMOUS: u64 = 0x20;
-const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
 
 /// Maps a program's segments.
 pub(super) fn load(kernel: &mut Kernel, file: &FileEntry, id: FileId) -> Result<Image, ExecError> {
@@ -37,7 +30,7 @@ pub(super) fn load(kernel: &mut Kernel, file: &FileEntry, id: FileId) -> Result<
                 addr: 0,
                 length: span.1 - span.0,
                 prot: 0,
-                flags: MAP_PRIVATE | MAP_ANONYMOUS,
+                flags: map::PRIVATE | map::ANONYMOUS,
                 file: None,
             };
             let space = &mut kernel.process.space;
@@ -61,6 +54,8 @@ pub(super) fn load(kernel: &mut Kernel, file: &FileEntry, id: FileId) -> Result<
         header_count: u64::from(header.e_phnum),
         end: 0,
         text_bytes: 0,
+        data_bytes: 0,
+        executable_stack: executable_stack(file.bytes, &header)?,
     };
     for segment in loads(file.bytes, &header) {
         let segment = segment?;
@@ -69,6 +64,8 @@ pub(super) fn load(kernel: &mut Kernel, file: &FileEntry, id: FileId) -> Result<
         image.end = image.end.max((start + segment.p_memsz).next_multiple_of(PAGE_SIZE));
         if segment.p_flags & PF_X != 0 {
             image.text_bytes += segment.p_memsz;
+        } else if segment.p_flags & PF_W != 0 {
+            image.data_bytes += segment.p_filesz;
         }
         if (segment.p_offset..segment.p_offset + segment.p_filesz).contains(&header.e_phoff) {
             image.headers = start + (header.e_phoff - segment.p_offset);
@@ -126,6 +123,17 @@ fn headers<'a>(
     })
 }
 
+/// Whether the file's PT_GNU_STACK asks for an executable stack; without one, the stack is not.
+fn executable_stack(bytes: &[u8], header: &FileHeader<LittleEndian>) -> Result<bool, ExecError> {
+    for segment in headers(bytes, header) {
+        let segment = segment?;
+        if segment.p_type == PT_GNU_STACK {
+            return Ok(segment.p_flags & PF_X != 0);
+        }
+    }
+    Ok(false)
+}
+
 /// The loadable segments, each checked.
 fn loads<'a>(
     bytes: &'a [u8],
@@ -171,10 +179,10 @@ fn span(bytes: &[u8], header: &FileHeader<LittleEndian>) -> Result<(u64, u64), E
 
 /// Maps a segment's file pages, and anonymous memory for the rest.
 fn map_segment(kernel: &mut Kernel, id: FileId, segment: &ProgramHeader, bias: u64) -> Result<(), ExecError> {
-    let mut prot = 0;
-    for (flag, bit) in [(PF_R, PROT_READ), (PF_W, PROT_WRITE), (PF_X, PROT_EXEC)] {
+    let mut protection = 0;
+    for (flag, bit) in [(PF_R, prot::READ), (PF_W, prot::WRITE), (PF_X, prot::EXEC)] {
         if segment.p_flags & flag != 0 {
-            prot |= bit;
+            protection |= bit;
         }
     }
     let start = bias.wrapping_add(segment.p_vaddr);
@@ -182,21 +190,21 @@ fn map_segment(kernel: &mut Kernel, id: FileId, segment: &ProgramHeader, bias: u
     let end = (start + segment.p_memsz).next_multiple_of(PAGE_SIZE);
     let page = start / PAGE_SIZE * PAGE_SIZE;
     let file_pages_end = file_end.next_multiple_of(PAGE_SIZE);
-    let mut map = |kernel: &mut Kernel, start: u64, end: u64, flags, file| {
-        let request = MmapRequest { addr: start, length: end - start, prot, flags, file };
+    let map_pages = |kernel: &mut Kernel, start: u64, end: u64, flags, file| {
+        let request = MmapRequest { addr: start, length: end - start, prot: protection, flags, file };
         let space = &mut kernel.process.space;
         space.mmap(&mut kernel.mm, &request).map_err(|errno| ExecError::Map { start, end, errno })
     };
 
     if segment.p_filesz == 0 {
-        map(kernel, page, end, MAP_PRIVATE | MAP_FIXED_NOREPLACE | MAP_ANONYMOUS, None)?;
+        map_pages(kernel, page, end, map::PRIVATE | map::FIXED_NOREPLACE | map::ANONYMOUS, None)?;
         return Ok(());
     }
     let offset = segment.p_offset - (start - page);
     // Segments may share a page of the file, but never an address.
-    map(kernel, page, file_pages_end, MAP_PRIVATE | MAP_FIXED_NOREPLACE, Some((id, offset)))?;
+    map_pages(kernel, page, file_pages_end, map::PRIVATE | map::FIXED_NOREPLACE, Some((id, offset)))?;
     if segment.p_memsz > segment.p_filesz {
-        if file_end < file_pages_end && prot & PROT_WRITE != 0 {
+        if file_end < file_pages_end && protection & prot::WRITE != 0 {
             user_copy::clear(kernel, file_end, file_pages_end - file_end).map_err(|errno| ExecError::Map {
                 start: file_end,
                 end: file_pages_end,
@@ -204,7 +212,7 @@ fn map_segment(kernel: &mut Kernel, id: FileId, segment: &ProgramHeader, bias: u
             })?;
         }
         if file_pages_end < end {
-            map(kernel, file_pages_end, end, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, None)?;
+            map_pages(kernel, file_pages_end, end, map::PRIVATE | map::FIXED | map::ANONYMOUS, None)?;
         }
     }
     Ok(())

@@ -65,6 +65,10 @@ struct Image {
     end: u64,
     /// Bytes of executable segments.
     text_bytes: u64,
+    /// Bytes of initialised data.
+    data_bytes: u64,
+    /// The file asks for a stack that can be executed.
+    executable_stack: bool,
 }
 
 /// Loads the program that the boot info names.
@@ -79,6 +83,7 @@ pub(crate) fn exec(kernel: &mut Kernel) -> Result<TrapFrame, ExecError> {
     let image = loader::load(kernel, &file, id)?;
     kernel.process.text_bytes = image.text_bytes;
     kernel.process.space.set_brk_start(image.end);
+    kernel.process.space.data_bytes = image.data_bytes;
     let rsp = stack::build(kernel, path, &image)?;
 
     let exec = event::Process {

@@ -29,8 +29,6 @@ mod at {
     pub(super) const EXECFN: u64 = 31;
 }
 
-/// Programs may use RDFSBASE and its kin (HWCAP2_FSGSBASE).
-const HWCAP2_FSGSBASE: u64 = 1 << 1;
 /// Pairs in the auxiliary vector.
 const AUX_PAIRS: u64 = 19;
 
@@ -41,8 +39,12 @@ pub(super) fn nul_terminated(bytes: &[u8]) -> &[u8] {
 
 /// Writes the first stack; returns the stack pointer to start with.
 pub(super) fn build(kernel: &mut Kernel, path: &[u8], image: &Image) -> Result<u64, ExecError> {
-    kernel.process.space.map_stack(&mut kernel.mm).map_err(ExecError::Stack)?;
-    write(kernel, path, image).map_err(ExecError::Stack)
+    let strings = kernel.boot.command_size + path.len() as u64 + 1 + 8;
+    let space = &mut kernel.process.space;
+    space.map_stack(&mut kernel.mm, strings, image.executable_stack).map_err(ExecError::Stack)?;
+    let rsp = write(kernel, path, image).map_err(ExecError::Stack)?;
+    kernel.process.space.stack_start = rsp;
+    Ok(rsp)
 }
 
 fn write(kernel: &mut Kernel, path: &[u8], image: &Image) -> Result<u64, Errno> {
@@ -92,7 +94,7 @@ fn write(kernel: &mut Kernel, path: &[u8], image: &Image) -> Result<u64, Errno> 
         (at::EGID, 0),
         (at::SECURE, 0),
         (at::RANDOM, random),
-        (at::HWCAP2, HWCAP2_FSGSBASE),
+        (at::HWCAP2, 0),
         (at::EXECFN, execfn),
         (at::PLATFORM, platform),
         (at::NULL, 0),

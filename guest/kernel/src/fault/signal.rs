@@ -3,7 +3,7 @@
 use core::fmt;
 
 use pagelab_abi::code::{BulkKind, FaultKind};
-use pagelab_mm::fault::Access;
+use pagelab_mm::{fault::Access, vma::VmFlags};
 
 use crate::{arch::frame::TrapFrame, process::Process, state::Kernel, user_copy};
 
@@ -127,16 +127,18 @@ struct Area {
 }
 
 impl Place {
-    fn find(kernel: &mut Kernel, address: u64) -> Place {
+    fn find(kernel: &Kernel, address: u64) -> Place {
         let (mut below, mut at, mut above) = (None, None, None);
-        kernel.process.space.vmas.for_each(&kernel.mm, |vma| {
+        let mut slot = kernel.process.space.vmas.first;
+        while slot != 0 {
+            let vma = kernel.mm.vma(slot);
             let flags = vma.flags();
             let area = Area {
                 start: vma.start,
                 end: vma.end,
-                read: flags.contains(pagelab_mm::vma::VmFlags::READ),
-                write: flags.contains(pagelab_mm::vma::VmFlags::WRITE),
-                execute: flags.contains(pagelab_mm::vma::VmFlags::EXEC),
+                read: flags.contains(VmFlags::READ),
+                write: flags.contains(VmFlags::WRITE),
+                execute: flags.contains(VmFlags::EXEC),
             };
             if vma.end <= address {
                 below = Some(area);
@@ -145,7 +147,8 @@ impl Place {
             } else if above.is_none() {
                 above = Some(area);
             }
-        });
+            slot = vma.next;
+        }
         Place { address, below, at, above }
     }
 }

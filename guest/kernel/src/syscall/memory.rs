@@ -1,23 +1,32 @@
 //! System calls about memory: arguments in, `pagelab-mm` does the work.
 
 use pagelab_abi::layout::PAGE_SIZE;
-use pagelab_mm::{errno::Errno, space::MmapRequest};
+use pagelab_mm::{errno::Errno, space::{MmapRequest, map, prot}};
 
 use super::{Args, Result};
 use crate::{state::Kernel, user_copy};
 
-const MAP_ANONYMOUS: u64 = 0x20;
+/// Advice (Linux's `mman-common.h`).
+const MADV_NORMAL: u64 = 0;
+const MADV_RANDOM: u64 = 1;
+const MADV_SEQUENTIAL: u64 = 2;
+const MADV_WILLNEED: u64 = 3;
+const MADV_DONTNEED: u64 = 4;
 
-pub(super) fn mmap(kernel: &mut Kernel, &[addr, length, prot, flags, fd, offset]: &Args) -> Result {
+pub(super) fn mmap(kernel: &mut Kernel, &[addr, length, protection, flags, fd, offset]: &Args) -> Result {
     if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    if flags & MAP_ANONYMOUS == 0 {
+    if flags & map::ANONYMOUS == 0 {
         // Standard input, output and error are the only descriptors, and none of them can be mapped.
         return Err(if fd < 3 { Errno::ENODEV } else { Errno::EBADF });
     }
-    let request = MmapRequest { addr, length, prot, flags, file: None };
-    kernel.process.space.mmap(&mut kernel.mm, &request)
+    let request = MmapRequest { addr, length, prot: protection, flags, file: None };
+    let start = kernel.process.space.mmap(&mut kernel.mm, &request)?;
+    if request.populates() {
+        populate(kernel, start, length, protection & prot::WRITE != 0);
+    }
+    Ok(start)
 }
 
 pub(super) fn munmap(kernel: &mut Kernel, &[start, length, ..]: &Args) -> Result {
@@ -33,7 +42,32 @@ pub(super) fn brk(kernel: &mut Kernel, &[end, ..]: &Args) -> Result {
 }
 
 pub(super) fn madvise(kernel: &mut Kernel, &[start, length, advice, ..]: &Args) -> Result {
-    kernel.process.space.madvise(&mut kernel.mm, start, length, advice).map(|()| 0)
+    match advice {
+        MADV_DONTNEED => kernel.process.space.madvise_dontneed(&mut kernel.mm, start, length).map(|()| 0),
+        MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED => hint(kernel, start, length),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Advice that changes nothing here; the range is checked as Linux does.
+fn hint(kernel: &mut Kernel, start: u64, length: u64) -> Result {
+    let end = length.checked_next_multiple_of(PAGE_SIZE).and_then(|length| start.checked_add(length));
+    let end = end.filter(|_| start.is_multiple_of(PAGE_SIZE)).ok_or(Errno::EINVAL)?;
+    let mut at = start;
+    while at < end {
+        let slot = kernel.process.space.vmas.containing(&kernel.mm, at).ok_or(Errno::ENOMEM)?;
+        at = kernel.mm.vma(slot).end;
+    }
+    Ok(0)
+}
+
+/// MAP_POPULATE: touches each page on the program's behalf. What cannot be had is left to a later fault.
+fn populate(kernel: &mut Kernel, start: u64, length: u64, write: bool) {
+    for address in (start..start + length).step_by(PAGE_SIZE as usize) {
+        if user_copy::frame(kernel, address, write).is_err() {
+            break;
+        }
+    }
 }
 
 pub(super) fn mincore(kernel: &mut Kernel, &[start, length, vector, ..]: &Args) -> Result {
@@ -49,7 +83,7 @@ pub(super) fn mincore(kernel: &mut Kernel, &[start, length, vector, ..]: &Args) 
         let from = start + done * PAGE_SIZE;
         let part = &mut answer[..count as usize];
         kernel.process.space.mincore(&mut kernel.mm, from, count * PAGE_SIZE, |page, resident| {
-            part[page] = u8::from(resident);
+            part[page as usize] = u8::from(resident);
         })?;
         user_copy::write(kernel, vector + done, part)?;
         done += count;
