@@ -16,7 +16,6 @@ use crate::{
 
 /// Error-code bits (SDM vol. 3, 4.7).
 const WRITE: u64 = 1 << 1;
-const USER: u64 = 1 << 2;
 const FETCH: u64 = 1 << 4;
 
 /// A page fault in ring 3: resolves it, or ends the program.

@@ -2,7 +2,7 @@
 
 use pagelab_mm::{context::Context, file::FileId};
 
-use crate::{machine::KernelMachine, trace::Tracer};
+use crate::{machine::KernelMachine, take_once::TakeOnce, trace::Tracer};
 
 /// Files an initramfs may hold.
 const MAX_FILES: usize = 256;
@@ -10,6 +10,8 @@ const MAX_FILES: usize = 256;
 const FIRST_NAME: u32 = 0x1000;
 /// The file that the VMM puts the program's standard input in.
 const STDIN: &[u8] = b".stdin";
+
+static ENTRIES: TakeOnce<[FileEntry; MAX_FILES]> = TakeOnce::new([FileEntry::EMPTY; MAX_FILES]);
 
 /// One file.
 #[derive(Clone, Copy)]
@@ -32,7 +34,7 @@ impl FileEntry {
 
 /// The initramfs.
 pub(crate) struct Files {
-    entries: [FileEntry; MAX_FILES],
+    entries: &'static mut [FileEntry; MAX_FILES],
     count: usize,
     /// Guest-physical address of the byte at which `bytes` of an entry would have address `base_virt`.
     base: u64,
@@ -43,8 +45,7 @@ impl Files {
     /// Lists a cpio archive (newc) that lies in RAM. What cannot be read ends the list.
     pub(crate) fn from_initramfs(mm: &Context<KernelMachine, Tracer>, start: u64, size: u64) -> Files {
         let archive = mm.machine.bytes(start, size as usize);
-        let mut files =
-            Files { entries: [FileEntry::EMPTY; MAX_FILES], count: 0, base: start, base_virt: archive.as_ptr() as u64 };
+        let mut files = Files { entries: ENTRIES.take(), count: 0, base: start, base_virt: archive.as_ptr() as u64 };
         for entry in cpio_reader::iter_files(archive).take(MAX_FILES) {
             let path = entry.name().trim_start_matches("./").trim_start_matches('/').as_bytes();
             let name = FIRST_NAME + files.count as u32;

@@ -17,6 +17,8 @@ mod process;
 mod random;
 mod state;
 mod syscall;
+mod take_once;
+mod text;
 mod trace;
 mod trap;
 mod user_copy;

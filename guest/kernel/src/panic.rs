@@ -1,24 +1,31 @@
 //! The kernel's own end: say why, then tell the host.
-#![expect(unsafe_code, reason = "a panic takes the kernel's state from whoever had it")]
 
 use core::{
     panic::PanicInfo,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use pagelab_abi::code::BulkKind;
+use pagelab_abi::code::{BulkKind, Moment};
 
-use crate::{arch::port, state};
+use crate::{arch::port, text::Text, trace::Tracer};
 
 static PANICKING: AtomicBool = AtomicBool::new(false);
+/// Bytes of the trace window once it is mapped; 0 before.
+static WINDOW: AtomicU64 = AtomicU64::new(0);
+
+/// Says that panics can be told through the trace window from now on.
+pub(crate) fn window_is_mapped(size: u64) {
+    WINDOW.store(size, Ordering::Relaxed);
+}
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    if !PANICKING.swap(true, Ordering::Relaxed) {
-        // SAFETY: a panic never returns, so whoever held a reference does not use it again.
-        if let Some(kernel) = unsafe { state::get() } {
-            kernel.say(BulkKind::Panic, format_args!("{info}"));
-        }
+    let window = WINDOW.load(Ordering::Relaxed);
+    if !PANICKING.swap(true, Ordering::Relaxed) && window != 0 {
+        // The kernel's own state may be half changed: a second tracer goes on where the ring is.
+        let mut text = Text::new();
+        let text = text.format(format_args!("{info}"));
+        Tracer::attach(window).bulk(BulkKind::Panic, 0, Moment::Request, false, text);
     }
     port::panicked()
 }

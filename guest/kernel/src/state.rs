@@ -3,7 +3,7 @@
 
 use core::{
     cell::UnsafeCell,
-    fmt::{self, Write},
+    fmt,
     mem::MaybeUninit,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -21,6 +21,7 @@ use crate::{
     process::Process,
     random::Random,
     syscall::MissingSyscalls,
+    text::Text,
     trace::{SnapshotBuffer, Tracer},
 };
 
@@ -70,32 +71,7 @@ impl Kernel {
 
     /// Sends a text to the host; what does not fit in the buffer is cut.
     pub(crate) fn say(&mut self, kind: BulkKind, text: fmt::Arguments<'_>) {
-        self.text.length = 0;
-        // Text::write_str never fails: it cuts.
-        let _ = self.text.write_fmt(text);
-        self.mm.trace.bulk(kind, 0, Moment::Request, false, &self.text.bytes[..self.text.length]);
-    }
-}
-
-/// A buffer that text is formatted in.
-struct Text {
-    bytes: [u8; 2048],
-    length: usize,
-}
-
-impl Text {
-    const fn new() -> Text {
-        Text { bytes: [0; 2048], length: 0 }
-    }
-}
-
-impl Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.bytes.len() - self.length;
-        let taken = &text.as_bytes()[..text.len().min(room)];
-        self.bytes[self.length..self.length + taken.len()].copy_from_slice(taken);
-        self.length += taken.len();
-        Ok(())
+        self.mm.trace.bulk(kind, 0, Moment::Request, false, self.text.format(text));
     }
 }
 
@@ -118,7 +94,7 @@ pub(crate) fn set(kernel: Kernel) -> &'static mut Kernel {
 ///
 /// # Safety
 /// No other reference to the state is live. A trap from ring 3 is such a moment, since ring 0 never returns to ring 3
-/// with one; a panic, which never returns, is another.
+/// with one.
 pub(crate) unsafe fn get() -> Option<&'static mut Kernel> {
     // SAFETY: initialised when READY is set; the caller vouches for exclusiveness.
     READY.load(Ordering::Relaxed).then(|| unsafe { (*KERNEL.0.get()).assume_init_mut() })

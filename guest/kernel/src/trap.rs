@@ -30,7 +30,8 @@ pub(crate) extern "C" fn trap(frame: &mut TrapFrame) {
     }
     // SAFETY: the trap came from ring 3, so no reference to the state is live.
     let Some(kernel) = (unsafe { state::get() }) else { panic!("ring 3 trapped before a program was started") };
-    match frame.vector {
+    let vector = frame.vector;
+    match vector {
         PAGE_FAULT if !is_broken_syscall(frame) => fault::user_fault(kernel, frame),
         PAGE_FAULT => {
             frame.rip = frame.rcx;
@@ -39,7 +40,7 @@ pub(crate) extern "C" fn trap(frame: &mut TrapFrame) {
         }
         SYSCALL_VECTOR => system_call(kernel, frame),
         GENERAL_PROTECTION if frame.error == 0 && fault::emulate_cpuid(kernel, frame) => {}
-        vector => signal::exception(kernel, frame, vector),
+        _ => signal::exception(kernel, frame, vector),
     }
     // IRETQ to a non-canonical address would fault in ring 0.
     if frame.rip >= TASK_SIZE {

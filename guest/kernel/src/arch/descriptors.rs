@@ -1,8 +1,6 @@
 //! GDT, TSS and IDT.
 #![expect(unsafe_code, reason = "the CPU is pointed at tables in memory")]
 
-use core::cell::UnsafeCell;
-
 use x86_64::{
     PrivilegeLevel, VirtAddr,
     instructions::{
@@ -18,6 +16,7 @@ use x86_64::{
 };
 
 use super::entry;
+use crate::take_once::TakeOnce;
 
 /// Selector of the kernel's code.
 pub(crate) const KERNEL_CODE: SegmentSelector = SegmentSelector::new(1, PrivilegeLevel::Ring0);
@@ -33,27 +32,18 @@ pub(crate) const VECTORS: usize = 32;
 /// Stack-table index (1 to 7 in the TSS) of the double-fault stack.
 const FAULT_STACK: u16 = 0;
 
-struct Tables(UnsafeCell<Contents>);
-
-// SAFETY: written once at boot by the only CPU, read by that CPU's hardware afterwards.
-unsafe impl Sync for Tables {}
-
-struct Contents {
+struct Tables {
     gdt: [u64; 7],
     tss: TaskStateSegment,
     idt: [Entry<HandlerFunc>; VECTORS],
 }
 
-static TABLES: Tables = Tables(UnsafeCell::new(Contents {
-    gdt: [0; 7],
-    tss: TaskStateSegment::new(),
-    idt: [const { Entry::missing() }; VECTORS],
-}));
+static TABLES: TakeOnce<Tables> =
+    TakeOnce::new(Tables { gdt: [0; 7], tss: TaskStateSegment::new(), idt: [const { Entry::missing() }; VECTORS] });
 
 /// Builds the tables and loads them. Called once, before the first trap.
 pub(crate) fn load() {
-    // SAFETY: called once at boot on the only CPU; nobody else holds a reference.
-    let tables: &'static mut Contents = unsafe { &mut *TABLES.0.get() };
+    let tables = TABLES.take();
 
     tables.tss.privilege_stack_table[0] = VirtAddr::new(entry::stack_top());
     tables.tss.interrupt_stack_table[FAULT_STACK as usize] = VirtAddr::new(entry::fault_stack_top());

@@ -18,6 +18,7 @@ use crate::{
     exec,
     files::Files,
     machine::KernelMachine,
+    panic,
     process::{FIRST_PID, Process},
     state::{self, Kernel, Mm},
     trace::Tracer,
@@ -36,6 +37,7 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     // From here the one-to-one map is gone: the same boot info through the direct map.
     // SAFETY: the direct map covers all RAM.
     let boot: &'static BootInfo = unsafe { &*((PAGE_OFFSET + boot_info) as *const BootInfo) };
+    panic::window_is_mapped(boot.trace_size);
     descriptors::load();
     cpu::enable_features(entry::syscall_address());
     let flags = BootFlags::from_bits_retain(boot.flags);

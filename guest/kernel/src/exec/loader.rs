@@ -8,7 +8,10 @@ use elf::{
     segment::ProgramHeader,
 };
 use pagelab_abi::layout::{ELF_ET_DYN_BASE, PAGE_SIZE, TASK_SIZE};
-use pagelab_mm::{file::FileId, space::{MmapRequest, map, prot}};
+use pagelab_mm::{
+    file::FileId,
+    space::{MmapRequest, map, prot},
+};
 
 use super::{ExecError, Image};
 use crate::{files::FileEntry, state::Kernel, user_copy};
@@ -16,7 +19,6 @@ use crate::{files::FileEntry, state::Kernel, user_copy};
 /// Most program headers that are looked at; Linux allows one page of them.
 const MAX_HEADERS: usize = PAGE_SIZE as usize / HEADER_SIZE;
 const HEADER_SIZE: usize = 56;
-
 
 /// Maps a program's segments.
 pub(super) fn load(kernel: &mut Kernel, file: &FileEntry, id: FileId) -> Result<Image, ExecError> {

@@ -1,7 +1,10 @@
 //! System calls about memory: arguments in, `pagelab-mm` does the work.
 
 use pagelab_abi::layout::PAGE_SIZE;
-use pagelab_mm::{errno::Errno, space::{MmapRequest, map, prot}};
+use pagelab_mm::{
+    errno::Errno,
+    space::{MmapRequest, map, prot},
+};
 
 use super::{Args, Result};
 use crate::{state::Kernel, user_copy};

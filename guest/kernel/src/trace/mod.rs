@@ -34,6 +34,16 @@ impl Tracer {
         Tracer { ring: Ring::new(TRACE_WINDOW_VIRT, window_size), events, pid: 0, call_sites: [0; CALL_SITES] }
     }
 
+    /// A tracer that goes on where another stopped for ever.
+    pub(crate) fn attach(window_size: u64) -> Tracer {
+        Tracer {
+            ring: Ring::attach(TRACE_WINDOW_VIRT, window_size),
+            events: false,
+            pid: 0,
+            call_sites: [0; CALL_SITES],
+        }
+    }
+
     /// Whether events are recorded.
     #[inline(always)]
     pub(crate) fn is_on(&self) -> bool {

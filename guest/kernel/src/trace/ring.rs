@@ -26,6 +26,14 @@ impl Ring {
         Ring { window, mask: capacity - 1, head: 0, tail: 0 }
     }
 
+    /// The ring as its counters say it is.
+    pub(crate) fn attach(window: u64, size: u64) -> Ring {
+        let mut ring = Ring::new(window, size);
+        ring.head = ring.counter(HEAD_OFFSET).load(Ordering::Relaxed);
+        ring.tail = ring.counter(TAIL_OFFSET).load(Ordering::Acquire);
+        ring
+    }
+
     /// Writes and publishes a record; rings the doorbell when the ring is nearly full.
     #[inline]
     pub(crate) fn push(

@@ -4,22 +4,25 @@ use pagelab_abi::code::{BulkKind, Moment, SnapshotKind};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::Tracer;
+use crate::take_once::TakeOnce;
 
 /// Bytes of one part.
 const PART: usize = 8192;
 
+static BYTES: TakeOnce<[u8; PART]> = TakeOnce::new([0; PART]);
+
 /// One snapshot on its way.
 pub(crate) struct SnapshotBuffer {
-    bytes: [u8; PART],
+    bytes: &'static mut [u8; PART],
     length: usize,
     kind: SnapshotKind,
     moment: Moment,
 }
 
 impl SnapshotBuffer {
-    /// An empty buffer.
-    pub(crate) const fn new() -> SnapshotBuffer {
-        SnapshotBuffer { bytes: [0; PART], length: 0, kind: SnapshotKind::Mm, moment: Moment::Exec }
+    /// The one buffer.
+    pub(crate) fn new() -> SnapshotBuffer {
+        SnapshotBuffer { bytes: BYTES.take(), length: 0, kind: SnapshotKind::Mm, moment: Moment::Exec }
     }
 
     /// Starts a snapshot.

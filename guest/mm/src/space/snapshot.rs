@@ -43,12 +43,18 @@ impl AddressSpace {
         }
     }
 
-    /// Each VMA in the order of addresses, with what a walk over its page-table entries finds: `vma_count` entries.
-    pub fn snapshot_vmas<M: Machine, T: Trace>(&self, cx: &Context<M, T>, mut entry: impl FnMut(&VmaEntry)) {
+    /// Each VMA in the order of addresses, with what a walk over its page-table entries finds: `vma_count` entries. They go
+    /// out through the trace, so it comes with each.
+    pub fn snapshot_vmas<M: Machine, T: Trace>(
+        &self,
+        cx: &mut Context<M, T>,
+        mut entry: impl FnMut(&mut T, &VmaEntry),
+    ) {
         let mut slot: Slot = self.vmas.first;
         while slot != 0 {
-            let vma = cx.vma(slot);
-            entry(&self.snapshot_vma(cx, vma));
+            let vma = *cx.vma(slot);
+            let counted = self.snapshot_vma(cx, &vma);
+            entry(&mut cx.trace, &counted);
             slot = vma.next;
         }
     }

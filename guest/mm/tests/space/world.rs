@@ -80,7 +80,7 @@ impl World {
 
     pub(crate) fn entries(&self) -> Vec<VmaEntry> {
         let mut entries = Vec::new();
-        self.space.snapshot_vmas(&self.cx, |entry| entries.push(*entry));
+        self.space.snapshot_vmas(&mut self.cx, |_, entry| entries.push(*entry));
         entries
     }
 
