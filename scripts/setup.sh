@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs what building and testing need and this machine lacks: Debian packages, the Rust toolchain of
+# rust-toolchain.toml, its components and the bare-metal target. Does nothing where everything is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+packages=()
+has gcc || packages+=(gcc)
+# Tests link C programs statically; rusqlite's bundled SQLite needs the headers.
+[ -e /usr/lib/x86_64-linux-gnu/libc.a ] || [ -e /usr/lib64/libc.a ] || packages+=(libc6-dev)
+if ! has cargo && ! [ -x "$HOME/.cargo/bin/cargo" ]; then
+    has curl || packages+=(curl ca-certificates)
+fi
+install_packages "${packages[@]}"
+
+if ! has cargo; then
+    if ! [ -x "$HOME/.cargo/bin/cargo" ]; then
+        say "installing rustup, Rust's own installer (https://rustup.rs)"
+        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none
+    fi
+    PATH="$HOME/.cargo/bin:$PATH"
+fi
+
+target=x86_64-unknown-none
+if has rustup; then
+    channel=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+    [ -n "$channel" ] || die "rust-toolchain.toml names no channel"
+    if ! rustup run "$channel" rustc --version >/dev/null 2>&1; then
+        rustup toolchain install "$channel" --profile minimal --component rustfmt,clippy --target "$target"
+    fi
+    # Cargo may not add these by itself: RUSTUP_AUTO_INSTALL=0 forbids it.
+    rustup target list --toolchain "$channel" --installed | grep -qx "$target" ||
+        rustup target add --toolchain "$channel" "$target"
+    for component in rustfmt clippy; do
+        rustup component list --toolchain "$channel" --installed | grep -q "^$component" ||
+            rustup component add --toolchain "$channel" "$component"
+    done
+elif ! [ -d "$(rustc --print target-libdir --target "$target")" ]; then
+    die "this Rust was not installed by rustup; please install its target $target"
+fi
