@@ -1,8 +1,6 @@
 # What the scripts share. Sourced, not run.
 # shellcheck shell=bash
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$0: $*"; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }

@@ -36,11 +36,7 @@ fn build() -> Result<(), String> {
     }
     check_target()?;
 
-    let kernel = if root.join("guest/kernel/Cargo.toml").exists() {
-        cargo_build(&root.join("guest/kernel"), &out.join("kernel"))?.join("pagelab-kernel")
-    } else {
-        PathBuf::from("/dev/null")
-    };
+    let kernel = cargo_build(&root.join("guest/kernel"), &out.join("kernel"))?.join("pagelab-kernel");
     let user = root.join("guest/user");
     let binaries = cargo_build(&user, &out.join("user"))?;
 

@@ -25,7 +25,7 @@ pub fn program(name: &str) -> Option<&'static Builtin> {
 
 #[cfg(test)]
 mod tests {
-    use object::{Object, ObjectSegment, SegmentFlags, elf};
+    use object::{Object, ObjectSegment, ObjectSymbol, SegmentFlags, elf};
 
     use super::*;
 
@@ -55,5 +55,11 @@ mod tests {
         assert!(["demand-paging", "hello", "stack-grow", "heap-brk", "segv"].iter().all(|name| names.contains(name)));
         assert_eq!(program("hello").map(|program| program.name), Some("hello"));
         assert!(program("no such program").is_none());
+    }
+
+    #[test]
+    fn the_kernel_keeps_its_symbols() {
+        let kernel = object::File::parse(KERNEL).expect("an ELF file");
+        assert!(kernel.symbols().any(|symbol| symbol.address() == kernel.entry()));
     }
 }
