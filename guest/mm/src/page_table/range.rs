@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 
 use pagelab_abi::layout::PAGE_SIZE;
 
-use super::{ENTRIES, Leaf, PageTables, Pte, TOP, index, span};
+use super::{LEAF_SPAN, Leaf, PageTables, Pte, TOP, index, span};
 use crate::{
     context::Context,
     machine::{Machine, Pfn},
@@ -20,10 +20,9 @@ const BATCH: usize = 64;
 impl PageTables {
     /// Calls `visit` for each entry of the pages in `start..end` that is not empty, by address.
     pub fn walk_range<M: Machine>(&self, machine: &M, start: u64, end: u64, mut visit: impl FnMut(u64, Pte)) {
-        let mut address = start;
-        while let Some((_, page, pte)) = self.next_mapped(machine, address, end) {
+        let mut entries = Entries::new(start, end);
+        while let Some((_, page, pte)) = entries.next(self, machine) {
             visit(page, pte);
-            address = page + PAGE_SIZE;
         }
     }
 
@@ -36,15 +35,14 @@ impl PageTables {
         end: u64,
         mut visit: impl FnMut(&mut Context<M, T>, u64, Pte),
     ) {
-        let mut address = start;
+        let mut entries = Entries::new(start, end);
         let mut taken = [(0, Pte::EMPTY); BATCH];
         loop {
             let mut count = 0;
             while count < BATCH {
-                let Some((leaf, page, _)) = self.next_mapped(&cx.machine, address, end) else { break };
+                let Some((leaf, page, _)) = entries.next(self, &cx.machine) else { break };
                 taken[count] = (page, Pte(cx.machine.swap_pte(leaf.table, leaf.index, 0)));
                 count += 1;
-                address = page + PAGE_SIZE;
             }
             if count == 0 {
                 return;
@@ -82,12 +80,11 @@ impl PageTables {
         end: u64,
         update: impl Fn(Pte) -> Pte,
     ) -> u64 {
-        let mut address = start;
+        let mut entries = Entries::new(start, end);
         let mut changed = 0;
         let mut taken = [(0, Pte::EMPTY); FLUSH_CEILING + 1];
         let mut cached = 0;
-        while let Some((leaf, page, pte)) = self.next_mapped(&cx.machine, address, end) {
-            address = page + PAGE_SIZE;
+        while let Some((leaf, page, pte)) = entries.next(self, &cx.machine) {
             if update(pte) == pte {
                 continue;
             }
@@ -117,36 +114,8 @@ impl PageTables {
         }
     }
 
-    /// The first entry that is not empty of the pages in `address..end`: its place, its page and itself.
-    /// A missing table costs one step, whatever it would cover.
-    fn next_mapped<M: Machine>(&self, machine: &M, mut address: u64, end: u64) -> Option<(Leaf, u64, Pte)> {
-        while address < end {
-            let table = match self.table_at(machine, address) {
-                ControlFlow::Break(table) => table,
-                ControlFlow::Continue(next) => {
-                    address = next;
-                    continue;
-                }
-            };
-            for index in index(address, 0)..ENTRIES {
-                if address >= end {
-                    return None;
-                }
-                let pte = Pte(machine.pte(table, index));
-                if pte != Pte::EMPTY {
-                    return Some((Leaf { table, index }, address, pte));
-                }
-                address += PAGE_SIZE;
-            }
-        }
-        None
-    }
-
     /// The level-0 table for `address`, or the first address above it that the missing table does not cover.
     fn table_at<M: Machine>(&self, machine: &M, address: u64) -> ControlFlow<Pfn, u64> {
-        if let Some(leaf) = self.remembered(address) {
-            return ControlFlow::Break(leaf.table);
-        }
         let mut table = self.root;
         for level in (1..=TOP).rev() {
             let entry = Pte(machine.pte(table, index(address, level)));
@@ -156,5 +125,50 @@ impl PageTables {
             table = entry.pfn();
         }
         ControlFlow::Break(table)
+    }
+}
+
+/// The entries of a range that are not empty, by address. A missing table costs one step, whatever it would cover.
+struct Entries {
+    /// The page that is looked at next.
+    page: u64,
+    end: u64,
+    /// The level-0 table for `page` while that is below `covered`.
+    table: Pfn,
+    /// Where the part of the range ends that `table` covers.
+    covered: u64,
+}
+
+impl Entries {
+    fn new(start: u64, end: u64) -> Self {
+        Entries { page: start, end, table: Pfn::NONE, covered: start }
+    }
+
+    /// The next entry: its place, its page and itself.
+    #[inline]
+    fn next<M: Machine>(&mut self, tables: &PageTables, machine: &M) -> Option<(Leaf, u64, Pte)> {
+        loop {
+            while self.page < self.covered {
+                let (page, index) = (self.page, index(self.page, 0));
+                self.page += PAGE_SIZE;
+                let pte = Pte(machine.pte(self.table, index));
+                if pte != Pte::EMPTY {
+                    return Some((Leaf { table: self.table, index }, page, pte));
+                }
+            }
+            if self.page >= self.end {
+                return None;
+            }
+            match tables.table_at(machine, self.page) {
+                ControlFlow::Break(table) => {
+                    self.table = table;
+                    self.covered = self.end.min((self.page & !(LEAF_SPAN - 1)) + LEAF_SPAN);
+                }
+                ControlFlow::Continue(next) => {
+                    self.page = next;
+                    self.covered = next;
+                }
+            }
+        }
     }
 }
