@@ -1,6 +1,9 @@
 //! The files of the initramfs, and where their bytes lie.
 
-use pagelab_mm::{context::Context, file::FileId};
+use pagelab_mm::{
+    context::Context,
+    file::{FileId, cpio::Archive},
+};
 
 use crate::{machine::KernelMachine, take_once::TakeOnce, trace::Tracer};
 
@@ -46,11 +49,11 @@ impl Files {
     pub(crate) fn from_initramfs(mm: &Context<KernelMachine, Tracer>, start: u64, size: u64) -> Files {
         let archive = mm.machine.bytes(start, size as usize);
         let mut files = Files { entries: ENTRIES.take(), count: 0, base: start, base_virt: archive.as_ptr() as u64 };
-        for entry in cpio_reader::iter_files(archive).take(MAX_FILES) {
-            let path = entry.name().trim_start_matches("./").trim_start_matches('/').as_bytes();
+        for entry in Archive::new(archive).take(MAX_FILES) {
+            let path = entry.name.strip_prefix(b"./").unwrap_or(entry.name);
             let name = FIRST_NAME + files.count as u32;
             files.entries[files.count] =
-                FileEntry { path, bytes: entry.file(), mode: entry.mode().bits(), inode: u64::from(entry.ino()), name };
+                FileEntry { path, bytes: entry.bytes, mode: entry.mode, inode: u64::from(entry.inode), name };
             files.count += 1;
         }
         files

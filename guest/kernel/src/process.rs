@@ -74,9 +74,14 @@ impl Kernel {
         let length = base.len().min(15);
         comm[..length].copy_from_slice(&base[..length]);
         let header = self.process.space.snapshot_header(comm, self.process.text_bytes);
-        let (snapshot, trace) = (&mut self.snapshot, &mut self.mm.trace);
-        snapshot.put(trace, &header);
-        self.process.space.snapshot_vmas(&mut self.mm, |trace, entry| snapshot.put(trace, entry));
+        let snapshot = &mut self.snapshot;
+        snapshot.put(&mut self.mm.trace, &header);
+        let mut slot = self.process.space.vmas.first;
+        while slot != 0 {
+            let entry = self.process.space.snapshot_vma(&self.mm, slot);
+            snapshot.put(&mut self.mm.trace, &entry);
+            slot = self.mm.vma(slot).next;
+        }
         snapshot.end(&mut self.mm.trace);
 
         self.snapshot.begin(SnapshotKind::Memory, moment);

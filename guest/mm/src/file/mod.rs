@@ -1,6 +1,7 @@
 //! Files whose bytes lie in guest-physical memory (the initramfs), and the pages of them that were read.
 
 mod cache;
+pub mod cpio;
 
 use pagelab_abi::{code::Owner, layout::PAGE_SIZE};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

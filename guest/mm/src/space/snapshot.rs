@@ -7,13 +7,7 @@ use pagelab_abi::{
 };
 
 use crate::{
-    arena::Slot,
-    context::Context,
-    machine::Machine,
-    page_table::Pte,
-    space::AddressSpace,
-    trace::Trace,
-    vma::{FileId, Vma},
+    arena::Slot, context::Context, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace, vma::FileId,
 };
 
 impl AddressSpace {
@@ -43,23 +37,10 @@ impl AddressSpace {
         }
     }
 
-    /// Each VMA in the order of addresses, with what a walk over its page-table entries finds: `vma_count` entries. They go
-    /// out through the trace, so it comes with each.
-    pub fn snapshot_vmas<M: Machine, T: Trace>(
-        &self,
-        cx: &mut Context<M, T>,
-        mut entry: impl FnMut(&mut T, &VmaEntry),
-    ) {
-        let mut slot: Slot = self.vmas.first;
-        while slot != 0 {
-            let vma = *cx.vma(slot);
-            let counted = self.snapshot_vma(cx, &vma);
-            entry(&mut cx.trace, &counted);
-            slot = vma.next;
-        }
-    }
-
-    fn snapshot_vma<M: Machine, T: Trace>(&self, cx: &Context<M, T>, vma: &Vma) -> VmaEntry {
+    /// The VMA in a slot, with what a walk over its page-table entries finds. `vmas.first` is the slot to begin with,
+    /// each VMA's `next` the one after.
+    pub fn snapshot_vma<M: Machine, T: Trace>(&self, cx: &Context<M, T>, slot: Slot) -> VmaEntry {
+        let vma = cx.vma(slot);
         let (offset, inode) =
             if vma.is_anonymous() { (0, 0) } else { (vma.pgoff << PAGE_SHIFT, cx.file(FileId(vma.file)).inode) };
         let mut entry = VmaEntry {

@@ -80,7 +80,11 @@ impl World {
 
     pub(crate) fn entries(&self) -> Vec<VmaEntry> {
         let mut entries = Vec::new();
-        self.space.snapshot_vmas(&mut self.cx, |_, entry| entries.push(*entry));
+        let mut slot = self.space.vmas.first;
+        while slot != 0 {
+            entries.push(self.space.snapshot_vma(&self.cx, slot));
+            slot = self.cx.vma(slot).next;
+        }
         entries
     }
 
