@@ -67,7 +67,8 @@ pub struct MmapRequest {
 }
 
 impl MmapRequest {
-    /// Whether the caller is to fault every page in after a success (MAP_POPULATE, MAP_LOCKED).
+    /// Whether the caller is to fault every page in after a success (MAP_POPULATE, MAP_LOCKED), for writing where
+    /// that is allowed. It is the caller's business because it records faults.
     pub fn populates(&self) -> bool {
         self.flags & (map::POPULATE | map::NONBLOCK) == map::POPULATE || self.flags & map::LOCKED != 0
     }

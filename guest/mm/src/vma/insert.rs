@@ -33,8 +33,8 @@ impl VmaSet {
         } else {
             slots.vma_mut(parent).set_child(side, slot);
         }
+        // The next VMA, whose gap has shrunk too, is above a leaf's place in the tree.
         refresh_upwards(slots, slot);
-        refresh_upwards(slots, next);
         self.balance_after_insert(slots, slot);
         self.count += 1;
     }

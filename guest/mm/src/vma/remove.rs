@@ -11,11 +11,10 @@ use crate::{
 impl VmaSet {
     /// Takes the VMA in `slot` out of the list, the tree and the cache, and gives the slot back.
     pub fn remove<S: Slots>(&mut self, slots: &mut S, slot: Slot) {
-        let next = slots.vma(slot).next;
         self.unlink_list(slots, slot);
         let (hole, parent, lost_black) = self.unlink_tree(slots, slot);
-        refresh_upwards(slots, parent);
-        refresh_upwards(slots, next);
+        // The next VMA, whose gap has grown, is on this way: it was above the old node, or its heir, or its only child.
+        refresh_upwards(slots, if hole != 0 { hole } else { parent });
         if lost_black {
             self.balance_after_remove(slots, hole, parent);
         }

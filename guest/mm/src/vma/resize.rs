@@ -12,8 +12,8 @@ impl VmaSet {
         let vma = slots.vma_mut(slot);
         vma.pgoff = vma.pgoff_at(start);
         (vma.start, vma.end) = (start, end);
-        let next = vma.next;
-        refresh_upwards(slots, slot);
-        refresh_upwards(slots, next);
+        // The next VMA is below this one in the tree, on the right, or above it: one way up passes both.
+        let lowest = if vma.right != 0 { vma.next } else { slot };
+        refresh_upwards(slots, lowest);
     }
 }

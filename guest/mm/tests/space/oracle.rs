@@ -82,12 +82,12 @@ enum Request {
 }
 
 fn page() -> impl Strategy<Value = u64> {
-    (0..3u64, 0..20u64).prop_map(|(cluster, offset)| cluster * CLUSTER + offset)
+    (0..3u64, 0..12u64).prop_map(|(cluster, offset)| cluster * CLUSTER + offset)
 }
 
 fn length() -> impl Strategy<Value = u64> {
     prop_oneof![
-        12 => (1..10u64).prop_map(|pages| pages * PAGE),
+        12 => (1..7u64).prop_map(|pages| pages * PAGE),
         2 => 1..8 * PAGE,
         1 => (200..300u64).prop_map(|pages| pages * PAGE),
         1 => Just(0),
@@ -141,7 +141,7 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|(page, length, prot, bits, skew)| Request::Protect { page, length, prot: prot | bits, skew }),
         1 => (page(), length(), skew()).prop_map(|(page, length, skew)| Request::Forget { page, length, skew }),
         1 => (page(), 1..10u64).prop_map(|(page, pages)| Request::Resident { page, pages }),
-        6 => (page(), any::<bool>()).prop_map(|(page, write)| Request::Touch { page, write }),
+        10 => (page(), any::<bool>()).prop_map(|(page, write)| Request::Touch { page, write }),
     ]
 }
 

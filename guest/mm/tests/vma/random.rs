@@ -108,7 +108,7 @@ fn verify_room(strip: &Strip, model: &Model, pages: usize, low: usize, high: usi
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_set_is_what_a_naive_map_says(
