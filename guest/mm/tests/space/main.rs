@@ -7,5 +7,6 @@ mod mapping;
 mod model;
 mod oracle;
 mod protecting;
+mod seen;
 mod stack;
 mod world;

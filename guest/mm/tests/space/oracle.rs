@@ -1,5 +1,7 @@
 //! Linux is the oracle: random requests are made to an address space of ours and to the Linux that runs this test.
 //! Answers, VMAs, flags and resident pages must be the same after each.
+//!
+//! The rules are those of Linux 6.7 and later (MAP_STACK means no huge pages) with vm.overcommit_memory 0 or 1.
 
 use pagelab_mm::{
     errno::Errno,
