@@ -95,7 +95,7 @@ fn fields(w: &mut dyn Write, vma: &VmaEntry) -> fmt::Result {
 
 /// Linux prints the mnemonics in the order of its own VM_* bits.
 fn flags(w: &mut dyn Write, bits: VmaBits) -> fmt::Result {
-    const MNEMONICS: [(VmaBits, &str); 12] = [
+    const MNEMONICS: [(VmaBits, &str); 13] = [
         (VmaBits::READ, "rd"),
         (VmaBits::WRITE, "wr"),
         (VmaBits::EXEC, "ex"),
@@ -108,6 +108,7 @@ fn flags(w: &mut dyn Write, bits: VmaBits) -> fmt::Result {
         (VmaBits::LOCKED, "lo"),
         (VmaBits::ACCOUNT, "ac"),
         (VmaBits::NORESERVE, "nr"),
+        (VmaBits::NOHUGEPAGE, "nh"),
     ];
     w.write_str("VmFlags: ")?;
     for (_, mnemonic) in MNEMONICS.iter().filter(|(bit, _)| bits.contains(*bit)) {

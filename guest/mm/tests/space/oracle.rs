@@ -59,7 +59,7 @@ impl Row {
     }
 }
 
-fn our_rows(world: &World) -> Vec<Row> {
+fn our_rows(world: &mut World) -> Vec<Row> {
     let row = |entry: &pagelab_mm::abi::snapshot::VmaEntry| Row {
         start: entry.start,
         end: entry.end,
@@ -233,10 +233,10 @@ proptest! {
         let linux = Linux::new(WINDOW, WINDOW + WINDOW_PAGES * PAGE);
         let mut world = World::new();
         for (number, request) in requests.iter().enumerate() {
-            let before = our_rows(&world);
+            let before = our_rows(&mut world);
             let (theirs, ours) = (ask_linux(&linux, request), ask_us(&mut world, request));
             let theirs = (theirs, linux.rows());
-            let ours = (ours, our_rows(&world));
+            let ours = (ours, our_rows(&mut world));
             prop_assert_eq!(&theirs, &ours, "request {} {:x?}\non {:x?}\nLinux: {:x?}\nwe:    {:x?}", number, request, before, theirs, ours);
             world.check();
         }

@@ -27,7 +27,7 @@ fn grow(world: &mut World, pages_below_top: u64) -> Result<(), GrowRefusal> {
 
 #[test]
 fn it_starts_as_linux_starts_it() {
-    let world = world();
+    let mut world = world();
     let entry = world.entries()[0];
     assert_eq!((entry.start, entry.end, entry.name), (STACK_TOP - START * PAGE, STACK_TOP, name::STACK));
     assert_eq!(world.space.usage.stack_vm, START);

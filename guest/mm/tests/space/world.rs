@@ -78,7 +78,7 @@ impl World {
         true
     }
 
-    pub(crate) fn entries(&self) -> Vec<VmaEntry> {
+    pub(crate) fn entries(&mut self) -> Vec<VmaEntry> {
         let mut entries = Vec::new();
         let mut slot = self.space.vmas.first;
         while slot != 0 {
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// Each VMA as a line of `maps` begins: `start-end perms`, in pages from `base`.
-    pub(crate) fn rows(&self, base: u64) -> Vec<String> {
+    pub(crate) fn rows(&mut self, base: u64) -> Vec<String> {
         let row = |entry: &VmaEntry| {
             let bit = |flag: VmFlags, letter| if entry.bits & flag.bits() != 0 { letter } else { '-' };
             format!(
