@@ -281,15 +281,11 @@ fn a_missing_flush_is_used_by_the_cpu() {
 #[test]
 fn a_table_freed_without_a_flush_is_caught() {
     let mut world = touched();
-    world.unmap(address(0), address(0) + PAGE);
-    // The page's own translation was flushed, and with it the cached tables; a failed touch walks to them again.
-    world.apply(&Op::Touch(0, Access::Read));
-    world.apply(&Op::Map(1, VmFlags::READ));
-    world.apply(&Op::Touch(1, Access::Read));
     world.cx.machine.drop_flushes(true);
-    world.unmap(address(1), address(1) + PAGE);
-    let _ = world.cx.machine.take_incoherence();
-    world.tables.free_tables(&mut world.cx, address(0), address(1) + PAGE, 0, u64::MAX);
+    world.unmap(address(0), address(0) + PAGE);
+    // What the missing flush of the page itself did has been said; now the table's.
+    world.cx.machine.take_incoherence();
+    world.tables.free_tables(&mut world.cx, address(0), address(0) + PAGE, 0, u64::MAX);
     let found = world.cx.machine.take_incoherence();
     assert!(found.iter().any(|text| text.contains("was freed while the TLB still reaches it")), "{found:?}");
 }

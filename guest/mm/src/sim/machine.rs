@@ -19,8 +19,8 @@ pub struct SimMachine {
     pages: Vec<Page>,
     frames: Vec<Option<Box<Frame>>>,
     pub(super) tlb: Rc<RefCell<Tlb>>,
-    /// Flushes that are ignored, for a test that must see a missing one.
-    pub(super) drop_flushes: bool,
+    /// Flushes are ignored, for a test that must see a missing one.
+    drop_flushes: bool,
 }
 
 impl SimMachine {
