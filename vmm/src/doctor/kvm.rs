@@ -4,7 +4,8 @@ use kvm_ioctls::{Cap, Kvm, VcpuFd};
 
 use super::Check;
 use crate::vm::{
-    VmError, clock, cpu,
+    VmError, clock,
+    cpu::{self, CpuidView},
     machine::{KVM_DEVICE, host_mmu, open_kvm},
 };
 
@@ -14,8 +15,10 @@ const MMU: (&str, &str) = (
     "kvm_mmu",
     "it decides what a host-side fault is: EPT violation, nested page fault, or a shadow table being built",
 );
-const CPUID: (&str, &str) =
-    ("cpuid_faulting", "without it programs may see this host's CPU instead of the fixed model, and runs differ");
+const CPUID: (&str, &str) = (
+    "fixed_cpu_model",
+    "without it a program that asks CPUID behaves as on this host, and its runs differ between hosts",
+);
 const TSC: (&str, &str) =
     ("tsc_offset", "without it guest and host time stamps agree only as well as one exit measures");
 const HZ: (&str, &str) = ("tsc_frequency", "without it times in nanoseconds rest on a measurement made during the run");
@@ -65,12 +68,15 @@ fn vcpu_checks(kvm: &Kvm) -> Vec<Check> {
             return [CPUID, TSC, HZ].map(|(name, why)| Check::unknown(name, why, found.clone())).into();
         }
     };
-    let cpuid = if cpu::offer_cpuid_faulting(&vcpu) {
-        Check::ok(CPUID.0, CPUID.1, "there: programs see the fixed CPU model")
-    } else if host_mmu() == "shadow" {
-        Check::missing(CPUID.0, CPUID.1, "KVM does not offer it, and ring 3 runs natively", "boot Linux 4.12 or later")
-    } else {
-        Check::ok(CPUID.0, CPUID.1, "not there, but KVM itself answers CPUID with the fixed model")
+    let cpuid = match cpu::cpuid_view(&vcpu) {
+        CpuidView::Faulting => Check::ok(CPUID.0, CPUID.1, "programs see the fixed model, by CPUID faulting"),
+        CpuidView::Kvm => Check::ok(CPUID.0, CPUID.1, "programs see the fixed model, from KVM itself"),
+        CpuidView::Host => Check::missing(
+            CPUID.0,
+            CPUID.1,
+            "ring 3 runs natively here and this CPU has no CPUID faulting: programs see this host's CPU",
+            "use a host with VT-x or SVM, or one whose /proc/cpuinfo lists cpuid_fault",
+        ),
     };
     let tsc = if clock::has_tsc_offset(&vcpu) {
         Check::ok(TSC.0, TSC.1, "there: one clock for guest and host")

@@ -60,7 +60,7 @@ pub(super) fn create(config: &RunConfig<'_>) -> Result<Vm, LabError> {
 
 /// Runs a machine to its end. Everything it does goes to `sink`.
 pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Result<Ending, LabError> {
-    let Vm { vcpu, ram, window, cpuid_faulting, tsc_hz, fd, .. } = vm;
+    let Vm { vcpu, ram, window, cpuid, tsc_hz, fd, .. } = vm;
     let ring = RingReader::new(window).map_err(|error| LabError::TraceWindow(error.to_string()))?;
     let status = Arc::new(VcpuStatus::default());
     let source = match config.sources.host {
@@ -88,8 +88,7 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
         Err(error) => cause = Cause::SourceFailed(error),
     }
     let tsc_hz = tsc_hz.unwrap_or_else(|| config.start.measured_tsc_hz());
-    let cpuid = if cpuid_faulting { "faulting" } else { "kvm" };
-    let mut facts = vec![("cpuid".to_owned(), cpuid.to_owned())];
+    let mut facts = vec![("cpuid".to_owned(), cpuid.name().to_owned())];
     let counters = [stats::read(&fd), stats::read(&finished.vcpu)].into_iter().flatten().flatten();
     facts.extend(counters.map(|(name, value)| (format!("kvm.{name}"), value.to_string())));
     Ok(ending(config, &ram, &cause, &finished, Measured { wall, tsc_hz, copies, facts }))

@@ -1,4 +1,5 @@
 //! The state a vCPU starts in: long mode on, flat segments, interrupts off, and the CPUID it answers.
+#![expect(unsafe_code, reason = "asks Linux about CPUID faulting by a raw system call")]
 
 use kvm_bindings::{
     CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_cpuid_entry2, kvm_msr_entry, kvm_regs,
@@ -10,7 +11,7 @@ use pagelab_abi::{
     layout::{BOOT_INFO_PHYS, INITIAL_TABLES_PHYS},
 };
 
-use super::cpuid;
+use super::{cpuid, machine::is_pvm};
 
 /// CR0: protection, math-coprocessor monitoring, extension type, numeric errors, write protection, paging.
 const CR0: u64 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31;
@@ -55,17 +56,62 @@ pub(super) fn enter_long_mode(vcpu: &VcpuFd, entry: u64) -> Result<()> {
     vcpu.set_regs(&kvm_regs { rip: entry, rdi: BOOT_INFO_PHYS, rflags: RFLAGS, ..kvm_regs::default() })
 }
 
-/// Gives the vCPU its CPUID. Where CPUID faulting exists the guest kernel answers ring 3 itself, so KVM gets the leaves
-/// it supports; elsewhere KVM gets the model. Returns whether faulting exists.
-pub(super) fn set_cpuid(kvm: &Kvm, vcpu: &VcpuFd, vcpu_id: u32) -> Result<bool> {
-    let faulting = offer_cpuid_faulting(vcpu);
-    let table = if faulting { supported(kvm, vcpu_id)? } else { model_table()? };
+/// Which CPU ring 3 sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuidView {
+    /// The fixed model: CPUID faults in ring 3 and the guest kernel answers.
+    Faulting,
+    /// The fixed model: KVM answers with it.
+    Kvm,
+    /// This host's CPU: ring 3 runs natively there and nothing can come between.
+    Host,
+}
+
+impl CpuidView {
+    /// Its name in run files.
+    pub fn name(self) -> &'static str {
+        match self {
+            CpuidView::Faulting => "faulting",
+            CpuidView::Kvm => "kvm",
+            CpuidView::Host => "host",
+        }
+    }
+}
+
+/// Gives the vCPU its CPUID: the model, unless the guest kernel answers ring 3 itself or nobody can.
+pub(super) fn set_cpuid(kvm: &Kvm, vcpu: &VcpuFd, vcpu_id: u32) -> Result<CpuidView> {
+    let view = cpuid_view(vcpu);
+    let table = match view {
+        CpuidView::Kvm => model_table()?,
+        CpuidView::Faulting | CpuidView::Host => supported(kvm, vcpu_id)?,
+    };
     vcpu.set_cpuid2(&table)?;
-    Ok(faulting)
+    Ok(view)
+}
+
+/// Which CPU ring 3 of this vCPU can be made to see.
+pub(crate) fn cpuid_view(vcpu: &VcpuFd) -> CpuidView {
+    // VT-x and SVM exit on every CPUID. Over PVM it runs natively: KVM takes the MSR in any case, but only a CPU that
+    // itself has CPUID faulting ever faults.
+    let native = is_pvm();
+    match offer_cpuid_faulting(vcpu) {
+        true if !native || cpu_has_cpuid_faulting() => CpuidView::Faulting,
+        _ if native => CpuidView::Host,
+        _ => CpuidView::Kvm,
+    }
+}
+
+/// Whether Linux could make CPUID fault for this very process: asks to leave it as it is, which fails without the
+/// feature (arch_prctl(2), ARCH_SET_CPUID).
+fn cpu_has_cpuid_faulting() -> bool {
+    const ARCH_SET_CPUID: libc::c_ulong = 0x1012;
+    const ENABLED: libc::c_ulong = 1;
+    // SAFETY: enabling what is enabled changes nothing.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_CPUID, ENABLED) == 0 }
 }
 
 /// Whether the guest may use CPUID faulting; asks KVM for it where it is not offered by default.
-pub(crate) fn offer_cpuid_faulting(vcpu: &VcpuFd) -> bool {
+fn offer_cpuid_faulting(vcpu: &VcpuFd) -> bool {
     let entry = |data| kvm_msr_entry { index: MSR_PLATFORM_INFO, data, ..kvm_msr_entry::default() };
     let read = || -> Option<u64> {
         let mut msrs = Msrs::from_entries(&[entry(0)]).ok()?;

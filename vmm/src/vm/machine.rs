@@ -9,7 +9,9 @@ use pagelab_abi::boot::BootFlags;
 
 use super::{
     boot::{self, BootError, BootOptions, Image, Program},
-    clock, cpu, cpuid,
+    clock,
+    cpu::{self, CpuidView},
+    cpuid::model,
     memory::{Backing, Extent, MemoryError, Ram, TraceWindow},
 };
 
@@ -85,8 +87,8 @@ pub struct Vm {
     pub ram: Ram,
     /// The trace window.
     pub window: TraceWindow,
-    /// Whether ring 3 sees the fixed CPU model by CPUID faulting.
-    pub cpuid_faulting: bool,
+    /// Which CPU ring 3 sees.
+    pub cpuid: CpuidView,
     /// Whether guest and host read the same TSC by KVM's promise.
     pub tsc_offset_zero: bool,
     /// TSC ticks a second, where known.
@@ -125,17 +127,17 @@ impl Vm {
         let vcpu = vm.create_vcpu(0).map_err(VmError::kvm("create a vCPU"))?;
         log::debug!("machine created after {:?}", begin.elapsed());
 
-        let cpuid_faulting = cpu::set_cpuid(&kvm, &vcpu, 0).map_err(VmError::kvm("set the CPUID"))?;
+        let cpuid = cpu::set_cpuid(&kvm, &vcpu, 0).map_err(VmError::kvm("set the CPUID"))?;
         let tsc_offset_zero = clock::zero_tsc_offset(&vcpu);
         let mut flags = BootFlags::empty();
         flags.set(BootFlags::TRACE, config.trace);
-        flags.set(BootFlags::CPUID_FAULTING, cpuid_faulting);
-        let options = BootOptions { flags, seed: config.seed, window: window.extent(), cpuid: cpuid::model() };
+        flags.set(BootFlags::CPUID_FAULTING, cpuid == CpuidView::Faulting);
+        let options = BootOptions { flags, seed: config.seed, window: window.extent(), cpuid: model() };
         let entry = boot::load(&ram, config.image, &config.program, &options)?;
         cpu::enter_long_mode(&vcpu, entry).map_err(VmError::kvm("set the registers"))?;
         let tsc_hz = clock::tsc_hz(&vcpu);
         log::debug!("machine loaded after {:?}", begin.elapsed());
-        Ok(Vm { vcpu, ram, window, cpuid_faulting, tsc_offset_zero, tsc_hz, fd: vm })
+        Ok(Vm { vcpu, ram, window, cpuid, tsc_offset_zero, tsc_hz, fd: vm })
     }
 }
 
@@ -172,5 +174,10 @@ pub fn host_mmu() -> &'static str {
     if let Some(npt) = enabled("/sys/module/kvm_amd/parameters/npt") {
         return if npt { "npt" } else { "shadow" };
     }
-    if fs::exists("/sys/module/kvm_pvm").unwrap_or(false) { "shadow" } else { "unknown" }
+    if is_pvm() { "shadow" } else { "unknown" }
+}
+
+/// Whether KVM here is KVM over PVM, which runs ring 3 natively and ring 0 in its emulator.
+pub(crate) fn is_pvm() -> bool {
+    fs::exists("/sys/module/kvm_pvm").unwrap_or(false)
 }

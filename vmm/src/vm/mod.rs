@@ -2,7 +2,7 @@
 
 pub mod boot;
 pub mod clock;
-pub(crate) mod cpu;
+pub mod cpu;
 pub mod cpuid;
 pub mod diagnosis;
 pub mod exit;
