@@ -71,11 +71,11 @@ fn field(header: &[u8], offset: usize) -> Option<u32> {
     let digits = u64::from_be_bytes(*header.get(offset..)?.first_chunk()?);
     // Letters have bit 6 set, digits have not; a letter's low nibble is its value less nine.
     let letters = digits >> 6 & ONES;
-    let nibbles = (digits & 0x0f * ONES) + 9 * letters;
+    let nibbles = (digits & (0x0f * ONES)) + 9 * letters;
     // Written back in upper case and compared: what is no digit comes out as something else.
     let written = 0x30 * ONES + nibbles + 7 * letters;
     let upper = digits & !(letters << 5);
-    if written != upper || nibbles & 0xf0 * ONES != 0 {
+    if written != upper || nibbles & (0xf0 * ONES) != 0 {
         return None;
     }
     let pairs = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
