@@ -8,14 +8,15 @@ impl AddressSpace {
     /// Gives everything back: VMAs, frames, page tables, the top one included. The CPU must not use these tables any
     /// more. No VMA events: the process's own end says it.
     pub fn destroy<M: Machine, T: Trace>(mut self, cx: &mut Context<M, T>) {
-        // VMA by VMA: looking for pages and tables everywhere would take ten times as long.
-        while self.vmas.first != 0 {
-            let slot = self.vmas.first;
+        // VMA by VMA: looking for pages and tables everywhere would take ten times as long. The tree goes as a whole.
+        let mut slot = self.vmas.first;
+        while slot != 0 {
             let Vma { start, end, next, .. } = *cx.vma(slot);
             self.zap(cx, start, end);
             let ceiling = if next == 0 { TASK_SIZE } else { cx.vma(next).start };
             self.tables.free_tables(cx, start, end, 0, ceiling);
-            self.vmas.remove(cx, slot);
+            cx.free_vma(slot);
+            slot = next;
         }
         self.tables.destroy(cx);
     }

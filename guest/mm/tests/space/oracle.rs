@@ -226,7 +226,7 @@ fn ask_us(world: &mut World, request: &Request) -> Answer {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn linux_agrees(requests in prop::collection::vec(request(), 1..80)) {
