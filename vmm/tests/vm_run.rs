@@ -4,6 +4,7 @@ mod vm_support;
 
 use std::{
     path::Path,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -11,9 +12,9 @@ use std::{
 use pagelab::{
     faults::{self, Probe},
     run::{LabError, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
-    vm::{Backing, Image},
+    vm::{Backing, Image, vcpu::ConsoleHook},
 };
-use pagelab_abi::port;
+use pagelab_abi::{code::BulkKind, port};
 use rusqlite::Connection;
 use vm_support::{Code, kvm_or_skip};
 
@@ -235,6 +236,41 @@ fn an_unwritable_run_file_is_an_error_before_the_guest_runs() {
     let error = run(config).expect_err("no file can be there");
     assert!(matches!(error, LabError::RunFile(_)), "{error}");
     assert!(begin.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_guest_that_cannot_start_leaves_no_run_file() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let code = Code::default().clock().forever();
+    let error = run(RunConfig { memory: 1 << 20, ..config(&code, directory.path(), "none") }).expect_err("too small");
+    assert!(matches!(error, LabError::Vm(_)), "{error}");
+    assert_eq!(std::fs::read_dir(directory.path()).expect("it is there").count(), 0);
+}
+
+#[test]
+fn the_console_is_heard_while_the_guest_runs() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let text = pagelab_abi::layout::KERNEL_PHYS;
+    let code = Code::default().clock().map_window().bulk(0, BulkKind::Console, text, 4).forever();
+    let (handle, listener) = stop_pair();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let ears = Arc::clone(&heard);
+    let console: ConsoleHook = Box::new(move |stream, bytes| {
+        ears.lock().expect("nobody panics with it").push((stream, bytes.to_vec()));
+        handle.stop(libc::SIGINT);
+    });
+    let first_bytes = code.0[..4].to_vec();
+    let outcome =
+        run(RunConfig { console: Some(console), stop: Some(listener), ..config(&code, directory.path(), "guest") })
+            .expect("the lab works");
+    assert_eq!(outcome.ending.exit_status, 130, "the endless guest was stopped by what it said");
+    assert_eq!(*heard.lock().expect("nobody panics with it"), [(1, first_bytes)]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod config;
 mod guest;
 pub mod host;
 
-use std::{io, path::PathBuf, thread};
+use std::{fs, io, path::PathBuf, thread};
 
 pub use config::{RunConfig, Sources, SourcesError, Start, StopHandle, StopListener, stop_pair};
 pub use guest::{LAB_STATUS, TIMEOUT_STATUS};
@@ -15,7 +15,8 @@ use crate::{
     vm::{VmError, machine::host_mmu},
 };
 
-/// Why the lab could not do a run. What was recorded until then is in the run file, marked incomplete.
+/// Why the lab could not do a run. What was recorded until then is in the run file, marked incomplete; if the guest
+/// never started there is no file.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// The machine.
@@ -39,6 +40,16 @@ pub enum LabError {
     /// A vCPU that neither a signal nor the end of all watching gets out of KVM.
     #[error("the vCPU does not come out of KVM; the host kernel's log (dmesg) may say why")]
     VcpuStuck,
+}
+
+impl LabError {
+    /// Whether the guest cannot have run one instruction.
+    fn before_start(&self) -> bool {
+        match self {
+            LabError::Vm(_) | LabError::Source(_) | LabError::TraceWindow(_) | LabError::Thread(_) => true,
+            LabError::RunFile(_) | LabError::VcpuDied | LabError::VcpuStuck => false,
+        }
+    }
 }
 
 /// How a run went.
@@ -65,9 +76,17 @@ pub fn run(mut config: RunConfig<'_>) -> Result<RunOutcome, LabError> {
         (guest::create(&config), recorder.join())
     });
     let recorder = recorder.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    let vm = vm?;
-    let sink = recorder.sender();
-    let ending = guest::run(vm, &mut config, sink)?;
+    let ending = match vm.and_then(|vm| guest::run(vm, &mut config, recorder.sender())) {
+        Ok(ending) => ending,
+        Err(error) => {
+            drop(recorder);
+            if error.before_start() {
+                // The file holds nothing that was seen. Should it stay, it is readable and marked incomplete.
+                let _ = fs::remove_file(&config.run_file);
+            }
+            return Err(error);
+        }
+    };
     recorder.finish(ending.clone())?;
     log::debug!("run file finished after {:?}", config.start.instant.elapsed());
     Ok(RunOutcome { run_file: config.run_file, ending })
