@@ -41,7 +41,10 @@ impl Latency {
     /// Adds the time between two readings. A time that ends before it begins counts as none.
     pub(super) fn add(&mut self, begin: u64, end: u64) {
         let nanoseconds = ticks_to_ns(end.saturating_sub(begin), self.tsc_hz);
-        self.histogram.saturating_record(nanoseconds);
+        // `record` lets the histogram grow; `saturating_record` alone would cut at its first, small range.
+        if self.histogram.record(nanoseconds).is_err() {
+            self.histogram.saturating_record(nanoseconds);
+        }
         self.sum = self.sum.saturating_add(nanoseconds);
     }
 
@@ -80,6 +83,17 @@ mod tests {
         let Percentiles { count, p50, p90, p99, max, sum } = latency.percentiles();
         assert_eq!((count, p50, p90, p99, sum), (1000, 500, 900, 990, 500_500));
         assert_eq!(max, 1000);
+    }
+
+    #[test]
+    fn long_times_keep_their_size() {
+        let mut latency = Latency::new(1_000_000_000);
+        for milliseconds in 1..=100 {
+            latency.add(7, 7 + milliseconds * 1_000_000);
+        }
+        let Percentiles { p50, max, .. } = latency.percentiles();
+        assert!((49_900_000..50_100_000).contains(&p50), "{p50}");
+        assert!((99_900_000..100_100_000).contains(&max), "{max}");
     }
 
     #[test]
