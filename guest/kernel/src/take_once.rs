@@ -25,6 +25,7 @@ impl<T> TakeOnce<T> {
     ///
     /// # Panics
     /// When it was taken before.
+    #[expect(clippy::mut_from_ref, reason = "the flag makes the one reference exclusive")]
     pub(crate) fn take(&'static self) -> &'static mut T {
         assert!(!self.taken.swap(true, Ordering::Relaxed), "a static is taken twice");
         // SAFETY: nobody else has or will get a reference.

@@ -5,6 +5,8 @@ use serde::Serialize;
 
 /// Digits that percentiles are exact to.
 const SIGNIFICANT_DIGITS: u8 = 3;
+/// Longest time that is told apart: a day. What takes longer counts as a day.
+const LONGEST_NS: u64 = 86_400_000_000_000;
 
 /// What a distribution of times says, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,7 +36,7 @@ pub(super) struct Latency {
 impl Latency {
     /// An empty collection; `tsc_hz` is the number of ticks a second.
     pub(super) fn new(tsc_hz: u64) -> Self {
-        let histogram = Histogram::new(SIGNIFICANT_DIGITS).expect("three digits are in the range of 0 to 5");
+        let histogram = Histogram::new_with_max(LONGEST_NS, SIGNIFICANT_DIGITS).expect("the range is a valid one");
         Latency { histogram, tsc_hz, sum: 0 }
     }
 
@@ -73,6 +75,18 @@ fn ticks_to_ns(ticks: u64, tsc_hz: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_times_keep_their_length() {
+        let mut latency = Latency::new(1_000_000_000);
+        for _ in 0..10 {
+            latency.add(5, 5 + 3_000_000_000);
+        }
+        latency.add(0, u64::MAX);
+        let Percentiles { p50, max, .. } = latency.percentiles();
+        assert!(p50.abs_diff(3_000_000_000) < 3_000_000, "{p50}");
+        assert!(max.abs_diff(LONGEST_NS) < LONGEST_NS / 1000, "{max}");
+    }
 
     #[test]
     fn percentiles_of_a_ramp() {

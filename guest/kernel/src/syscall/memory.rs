@@ -85,7 +85,7 @@ pub(super) fn mincore(kernel: &mut Kernel, &[start, length, vector, ..]: &Args) 
         let count = (pages - done).min(answer.len() as u64);
         let from = start + done * PAGE_SIZE;
         let part = &mut answer[..count as usize];
-        kernel.process.space.mincore(&mut kernel.mm, from, count * PAGE_SIZE, |page, resident| {
+        kernel.process.space.mincore(&kernel.mm, from, count * PAGE_SIZE, |page, resident| {
             part[page as usize] = u8::from(resident);
         })?;
         user_copy::write(kernel, vector + done, part)?;
