@@ -71,10 +71,11 @@ fn the_programs_own_counters_agree_with_the_trace() {
     lab.json("heap-brk", &[]);
     let run = RunRows::open(&lab.run_file());
     let counted = run.rows("SELECT min_flt, maj_flt FROM process").remove(0);
-    assert_ne!(counted[0], "0");
-    assert_eq!(counted[1], "0");
-    let kinds = "SELECT count(*) FROM guest_fault WHERE kind NOT IN ('spurious', 'kernel') AND NOT major";
-    assert_eq!(run.column(kinds), [counted[0].clone()]);
+    let events =
+        run.rows("SELECT sum(NOT major), sum(major) FROM guest_fault WHERE kind NOT IN ('spurious', 'kernel')");
+    assert_eq!(events, std::slice::from_ref(&counted));
+    // 64 + 32 pages read or written anew, and 32 written after they were read.
+    assert!(counted[0].parse::<u32>().expect("a count") >= 128, "{counted:?}");
 }
 
 #[test]
