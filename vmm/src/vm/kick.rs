@@ -22,8 +22,8 @@ extern "C" fn on_kick(_signal: libc::c_int, _info: *mut libc::siginfo_t, _contex
     IMMEDIATE_EXIT.with(|pointer| {
         let byte = pointer.get();
         if !byte.is_null() {
-            // SAFETY: `Kickable` keeps the pointer valid while it is set, and only this thread uses it; the kernel reads
-            // the byte as an int would be, at KVM_RUN.
+            // SAFETY: `Kickable` sets the pointer only while its vCPU's `kvm_run` is mapped, and only on the thread
+            // that runs this vCPU, so nothing else writes the byte meanwhile.
             unsafe { ptr::write_volatile(byte, 1) };
         }
     });

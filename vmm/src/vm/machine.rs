@@ -159,8 +159,9 @@ fn set_slot(vm: &VmFd, slot: u32, extent: Extent) -> Result<(), VmError> {
         memory_size: extent.size,
         userspace_addr: extent.host,
     };
-    // SAFETY: the extent is a live mapping that `Vm` owns and drops only after the VM: fields of `Vm` that hold
-    // mappings are clones of shared ones, and KVM takes no reference that outlasts the process's mapping.
+    // SAFETY: the extent is a whole live mapping that nothing but volatile accesses reach. Should it be unmapped before
+    // the VM is gone, KVM drops its translations and the guest's accesses fail; no other memory is ever reached as long
+    // as the vCPU's thread, which owns a handle to the mapping, is the only one that runs the guest.
     unsafe { vm.set_user_memory_region(region) }.map_err(VmError::kvm("take guest memory"))
 }
 
