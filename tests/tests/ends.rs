@@ -61,6 +61,14 @@ fn a_segmentation_fault_is_139_and_names_everything() {
 }
 
 #[test]
+fn a_bare_console_still_says_why_a_program_died() {
+    let lab = lab!();
+    let output = lab.run(&["--console"], "segv", &[]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "about to die: null\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("SEGV_MAPERR"), "{}", text(&output));
+}
+
+#[test]
 fn a_timeout_is_124() {
     let lab = lab!();
     compile(lab.folder(), "spin");

@@ -177,10 +177,8 @@ impl RunArgs {
     }
 
     fn report(&self, outcome: &RunOutcome) -> anyhow::Result<()> {
-        if let Some(diagnosis) = &outcome.ending.diagnosis
-            && (self.console || self.json)
-        {
-            eprintln!("{}", diagnosis.trim_end());
+        if self.console || self.json {
+            self.tell_bad_end(outcome)?;
         }
         if !self.console {
             match self.print_report(&outcome.run_file) {
@@ -190,6 +188,18 @@ impl RunArgs {
         }
         if self.output.is_none() {
             eprintln!("run file: {}", outcome.run_file.display());
+        }
+        Ok(())
+    }
+
+    /// Says on standard error what the report would: why a program was ended by a signal, or what the host found.
+    fn tell_bad_end(&self, outcome: &RunOutcome) -> anyhow::Result<()> {
+        let told: Vec<String> = RunFile::open(&outcome.run_file)?.query(|connection| {
+            let mut rows = connection.prepare("SELECT text FROM message WHERE kind = 'diagnosis' ORDER BY id")?;
+            rows.query_map([], |row| row.get(0))?.collect()
+        })?;
+        for text in told.iter().chain(outcome.ending.diagnosis.as_ref().filter(|text| !told.contains(text))) {
+            eprintln!("pagelab: {}", text.trim_end());
         }
         Ok(())
     }
