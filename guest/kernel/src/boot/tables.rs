@@ -45,8 +45,12 @@ pub(super) fn build(boot: &BootInfo, memblock: &mut Memblock) -> PageArray {
     let mut tables = Builder { root, memblock, gigabyte_pages };
 
     let ram = &boot.ram[..boot.ram_count as usize];
+    let text = &raw const __text_start as u64;
+    let rodata = &raw const __text_end as u64;
+    let data = &raw const __rodata_end as u64;
+    let end = &raw const __kernel_end as u64;
     for range in ram {
-        tables.map(PAGE_OFFSET + range.start, range.start, range.end - range.start, READ_WRITE);
+        tables.map_ram(range.start, range.end, text - KERNEL_VIRT, data - KERNEL_VIRT);
     }
 
     let frames = ram.iter().map(|range| range.end / PAGE_SIZE).max().unwrap_or(0);
@@ -60,10 +64,6 @@ pub(super) fn build(boot: &BootInfo, memblock: &mut Memblock) -> PageArray {
 
     tables.map(TRACE_WINDOW_VIRT, boot.trace_start, boot.trace_size, READ_WRITE);
 
-    let text = &raw const __text_start as u64;
-    let rodata = &raw const __text_end as u64;
-    let data = &raw const __rodata_end as u64;
-    let end = &raw const __kernel_end as u64;
     let guards = [&raw const __stack_guard as u64, &raw const __fault_stack_guard as u64];
     tables.map_image(text, rodata, READ_EXECUTE);
     tables.map_image(rodata, data, READ_ONLY);
@@ -95,32 +95,45 @@ impl Builder<'_> {
         self.map(start, start - KERNEL_VIRT, end - start, rights);
     }
 
+    /// Maps a range of RAM in the direct map; what is constant in the kernel's image cannot be written there either.
+    fn map_ram(&mut self, start: u64, end: u64, constant_start: u64, constant_end: u64) {
+        let bounds = [start, constant_start.clamp(start, end), constant_end.clamp(start, end), end];
+        for (pair, rights) in bounds.windows(2).zip([READ_WRITE, READ_ONLY, READ_WRITE]) {
+            self.map(PAGE_OFFSET + pair[0], pair[0], pair[1] - pair[0], rights);
+        }
+    }
+
     /// Maps `size` bytes with the largest pages that fit.
     fn map(&mut self, mut virt: u64, mut phys: u64, size: u64, rights: u64) {
         let end = virt + size;
         while virt < end {
             let fits = |page: u64| virt.is_multiple_of(page) && phys.is_multiple_of(page) && end - virt >= page;
-            let step = if self.gigabyte_pages && fits(SIZE_1G) {
-                self.set(virt, 2, phys | rights | LARGE);
-                SIZE_1G
+            let (level, page, kind) = if self.gigabyte_pages && fits(SIZE_1G) {
+                (2, SIZE_1G, LARGE)
             } else if fits(SIZE_2M) {
-                self.set(virt, 1, phys | rights | LARGE);
-                SIZE_2M
+                (1, SIZE_2M, LARGE)
             } else {
-                self.set(virt, 0, phys | rights);
-                PAGE_SIZE
+                (0, PAGE_SIZE, 0)
             };
-            virt += step;
-            phys += step;
+            let table = self.table_for(virt, level);
+            // As many entries as the table has left: finding it anew for each would cost ten times as much.
+            let first = index(virt, level);
+            let count = ((end - virt) / page).min(ENTRIES - first);
+            for entry in first..first + count {
+                // SAFETY: the VMM's tables map the first GiB one to one, where all early tables lie.
+                unsafe { slot(table, entry).write(phys | rights | kind) };
+                virt += page;
+                phys += page;
+            }
         }
     }
 
-    /// Writes the entry for `virt` at a level (0 = page table), making the tables above it.
-    fn set(&mut self, virt: u64, level: u32, entry: u64) {
+    /// The table of a level (0 = page table) that `virt` goes through, made if need be with those above it.
+    fn table_for(&mut self, virt: u64, level: u32) -> u64 {
         let mut at = self.root;
         for above in (level + 1..4).rev() {
-            let slot = slot(at, virt, above);
-            // SAFETY: the VMM's tables map the first GiB one to one, and memblock hands out the lowest memory first.
+            let slot = slot(at, index(virt, above));
+            // SAFETY: the VMM's tables map the first GiB one to one, where all early tables lie.
             let next = unsafe { slot.read() };
             at = if next & PRESENT != 0 {
                 next & ADDRESS
@@ -131,13 +144,18 @@ impl Builder<'_> {
                 fresh
             };
         }
-        // SAFETY: as above.
-        unsafe { slot(at, virt, level).write(entry) };
+        at
     }
 }
 
-fn slot(table: u64, virt: u64, level: u32) -> *mut u64 {
-    let index = virt >> (12 + 9 * level) & 0x1ff;
+/// Entries of a table.
+const ENTRIES: u64 = 512;
+
+fn index(virt: u64, level: u32) -> u64 {
+    virt >> (12 + 9 * level) & (ENTRIES - 1)
+}
+
+fn slot(table: u64, index: u64) -> *mut u64 {
     (table + 8 * index) as *mut u64
 }
 

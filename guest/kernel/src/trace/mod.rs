@@ -16,6 +16,10 @@ pub(crate) use snapshot::SnapshotBuffer;
 
 use crate::arch::{cpu, port};
 
+/// Bytes of a string that one record carries.
+const STRING_PART: usize = 32;
+/// Longest string: a path of 255 bytes and its slash.
+const MAX_STRING: usize = 256;
 /// Call sites that can be told apart; more would be announced again and again, which costs time only.
 const CALL_SITES: usize = 256;
 
@@ -63,26 +67,21 @@ impl Tracer {
         }
     }
 
-    /// Gives a string its id. The pieces are joined.
+    /// Gives a string its id. The pieces are joined; what is longer than [`MAX_STRING`] is cut.
     pub(crate) fn string(&mut self, id: u32, pieces: &[&[u8]]) {
-        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let length = length.min(usize::from(u16::MAX)) as u16;
-        let mut part = event::StringPart { id, length, offset: 0, bytes: [0; 32] };
-        let mut filled = 0;
-        let mut written = 0u16;
-        for &byte in pieces.iter().copied().flatten().take(usize::from(length)) {
-            part.bytes[filled] = byte;
-            filled += 1;
-            if filled == part.bytes.len() {
-                self.emit(part, 0);
-                written += filled as u16;
-                part.offset = written;
-                part.bytes = [0; 32];
-                filled = 0;
-            }
+        let mut text = [0; MAX_STRING];
+        let mut length = 0;
+        for piece in pieces {
+            let taken = &piece[..piece.len().min(MAX_STRING - length)];
+            text[length..length + taken.len()].copy_from_slice(taken);
+            length += taken.len();
         }
-        if filled > 0 || length == 0 {
-            self.emit(part, 0);
+        for (part, bytes) in text.as_chunks::<STRING_PART>().0.iter().enumerate() {
+            let offset = part * STRING_PART;
+            if part > 0 && offset >= length {
+                break;
+            }
+            self.emit(event::StringPart { id, length: length as u16, offset: offset as u16, bytes: *bytes }, 0);
         }
     }
 
