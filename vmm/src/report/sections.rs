@@ -39,13 +39,20 @@ fn head(summary: &Summary) -> String {
     let mmu = match summary.host_mmu.as_str() {
         "ept" => "ept: Intel VT-x, host faults are EPT violations",
         "npt" => "npt: AMD SVM, host faults are nested page faults",
-        "shadow" => "shadow: no second dimension in hardware, and ring 0 is emulated: guest times are the emulator's",
+        "shadow" => "shadow paging, ring 0 emulated: guest times are the emulator's",
         "sim" => "sim: the simulator, no KVM",
         other => other,
     };
+    let mut host = printable(mmu);
+    if let Some(model) = fact("cpu_model") {
+        host += &format!("; {model}");
+    }
     let mut guest = Vec::new();
     guest.extend(number(summary, "guest_memory_bytes").map(|size| format!("{} RAM", bytes(size))));
-    guest.extend(fact("cpu_model").map(|model| format!("CPU model {model}")));
+    guest.extend(fact("cpuid").map(|cpuid| match cpuid.as_str() {
+        "host" => "ring 3 sees the host's CPU".to_owned(),
+        _ => "ring 3 sees the fixed CPU model".to_owned(),
+    }));
     guest.extend(fact("seed").map(|seed| format!("seed {seed}")));
     let mut recorded = vec![format!("sources {}", fact("sources").unwrap_or_else(|| "unknown".into()))];
     recorded.push(match summary.events_lost {
@@ -57,7 +64,7 @@ fn head(summary: &Summary) -> String {
     let mut text = String::new();
     line(&mut text, &["pagelab run ", &program, if args.is_empty() { "" } else { " -- " }, &args]);
     line(&mut text, &["  result    ", &verdict(summary)]);
-    line(&mut text, &["  host      ", &printable(mmu)]);
+    line(&mut text, &["  host      ", &host]);
     line(&mut text, &["  guest     ", &guest.join(", ")]);
     line(&mut text, &["  recorded  ", &recorded.join(", ")]);
     text

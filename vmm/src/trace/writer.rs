@@ -25,6 +25,9 @@ const MAX_PROTOCOL_ERRORS: u64 = 1000;
 /// What keys of the `run` view end with whose values are numbers.
 const NUMERIC_KEYS: &[&str] = &["_bytes", "_ns", "_hz", "_ticks", "seed", "exit_status", "protocol_errors"];
 
+/// What keys of the `run` view begin with that hold KVM's own counters, numbers too.
+const KVM_KEYS: &str = "kvm.";
+
 /// The open run file and what later inputs need of earlier ones.
 pub(super) struct Writer {
     conn: Connection,
@@ -133,8 +136,9 @@ impl Writer {
     }
 
     fn text_fact(&mut self, key: &str, value: &str) -> rusqlite::Result<()> {
+        let numeric = key.starts_with(KVM_KEYS) || NUMERIC_KEYS.iter().any(|end| key.ends_with(end));
         match value.parse::<i64>() {
-            Ok(number) if NUMERIC_KEYS.iter().any(|end| key.ends_with(end)) => self.fact(key, number),
+            Ok(number) if numeric => self.fact(key, number),
             _ => self.fact(key, value.to_owned()),
         }
     }
