@@ -31,10 +31,10 @@ if has rustup; then
         rustup toolchain install "$channel" --profile minimal --component rustfmt,clippy --target "$target"
     fi
     # Cargo may not add these by itself: RUSTUP_AUTO_INSTALL=0 forbids it.
-    rustup target list --toolchain "$channel" --installed | grep -qx "$target" ||
+    rustup target list --toolchain "$channel" --installed | grep -x "$target" >/dev/null ||
         rustup target add --toolchain "$channel" "$target"
     for component in rustfmt clippy; do
-        rustup component list --toolchain "$channel" --installed | grep -q "^$component" ||
+        rustup component list --toolchain "$channel" --installed | grep "^$component" >/dev/null ||
             rustup component add --toolchain "$channel" "$component"
     done
 elif ! [ -d "$(rustc --print target-libdir --target "$target")" ]; then
