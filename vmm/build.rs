@@ -27,7 +27,8 @@ fn main() -> ExitCode {
 }
 
 fn build() -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the crate has no workspace around it")?;
+    let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let root = manifest.parent().ok_or("the crate has no workspace around it")?;
     let out = PathBuf::from(variable("OUT_DIR")?);
     for input in
         ["guest/abi", "guest/mm", "guest/kernel", "guest/user", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"]
