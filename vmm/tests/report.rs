@@ -63,7 +63,7 @@ fn the_text_has_every_section() {
     for wanted in [
         "pagelab run demo -- --pages 4",
         "exit status 0, 5.00 ms wall time",
-        "shadow: no second dimension",
+        "shadow paging, ring 0 emulated",
         "4 MiB RAM, seed 7",
         "0 events lost",
         "  │ hello",

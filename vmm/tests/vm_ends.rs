@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 
 use pagelab::vm::{Vm, VmError, clock, exit::Exit, memory::MemoryError, vcpu::End};
 use pagelab_abi::port;
-use vm_support::{Code, config, kvm_or_skip, protocol_errors, run, start};
+use vm_support::{Code, config, need_kvm, protocol_errors, run, start};
 
 #[test]
 fn the_exit_port_carries_the_wait_status() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let (finished, inputs) = run(&Code::default().clock().out(port::EXIT, 42 << 8));
     assert_eq!(finished.end, End::Exit(42 << 8));
     assert!(protocol_errors(&inputs).is_empty());
@@ -20,9 +18,7 @@ fn the_exit_port_carries_the_wait_status() {
 
 #[test]
 fn the_clock_check_finds_one_clock() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let before = clock::rdtsc();
     let (finished, _) = run(&Code::default().clock().out(port::EXIT, 0));
     let after = clock::rdtsc();
@@ -34,9 +30,7 @@ fn the_clock_check_finds_one_clock() {
 
 #[test]
 fn a_second_clock_check_breaks_the_rules() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let (finished, inputs) = run(&Code::default().clock().clock().out(port::EXIT, 0));
     assert_eq!(finished.end, End::Exit(0));
     assert_eq!(protocol_errors(&inputs).len(), 1);
@@ -44,27 +38,21 @@ fn a_second_clock_check_breaks_the_rules() {
 
 #[test]
 fn halt_ends_the_run() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let (finished, _) = run(&Code::default().bytes(&[0xf4]));
     assert_eq!(finished.end, End::Halted);
 }
 
 #[test]
 fn a_triple_fault_ends_the_run() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let (finished, _) = run(&Code::default().bytes(&[0x0f, 0x0b]));
     assert_eq!(finished.end, End::Died(Exit::Shutdown));
 }
 
 #[test]
 fn what_the_emulator_cannot_do_ends_the_run_with_its_bytes() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     // popcnt eax, eax: real hardware and the native part of every host do it; only an emulated ring 0 cannot.
     let (finished, _) = run(&Code::default().bytes(&[0xf3, 0x0f, 0xb8, 0xc0]).out(port::EXIT, 0));
     match (pagelab::vm::machine::host_mmu(), finished.end) {
@@ -77,9 +65,7 @@ fn what_the_emulator_cannot_do_ends_the_run_with_its_bytes() {
 
 #[test]
 fn an_endless_loop_can_be_stopped() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let (vcpu, _inputs) = start(&Code::default().forever());
     assert!(vcpu.finished.recv_timeout(Duration::from_millis(200)).is_err(), "it does not end by itself");
     let begin = Instant::now();
@@ -91,9 +77,7 @@ fn an_endless_loop_can_be_stopped() {
 
 #[test]
 fn a_guest_can_be_stopped_before_its_first_instruction() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     for _ in 0..20 {
         let (vcpu, _inputs) = start(&Code::default().forever());
         vcpu.stop();
@@ -104,9 +88,7 @@ fn a_guest_can_be_stopped_before_its_first_instruction() {
 
 #[test]
 fn unreasonable_amounts_of_memory_are_refused() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let create = |memory| Vm::create(&pagelab::vm::VmConfig { memory, ..config(&[0xf4]) }).expect_err("refused");
     assert!(matches!(create(8 << 20), VmError::Memory(MemoryError::TooSmall { .. })));
     assert!(matches!(create((16 << 20) + 1), VmError::Memory(MemoryError::Unaligned { .. })));

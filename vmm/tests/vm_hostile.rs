@@ -19,7 +19,7 @@ use pagelab_abi::{
     record::RECORD_SIZE,
     ring::{HEAD_OFFSET, RECORDS_OFFSET, TAIL_OFFSET},
 };
-use vm_support::{Code, NOTHING, WINDOW, kvm_or_skip, protocol_errors, run, start};
+use vm_support::{Code, NOTHING, WINDOW, need_kvm, protocol_errors, run, start};
 
 /// Bytes that look random, the same in every run.
 fn noise(length: usize) -> Vec<u8> {
@@ -71,9 +71,7 @@ fn record_into(directory: &Path, code: &Code, sources: &str) -> RunOutcome {
 
 #[test]
 fn a_nonsense_head_is_told_and_the_ring_goes_on() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let code = Code::default().clock().map_window();
     let code = code.publish(u64::MAX - 1).out(port::DOORBELL, 0);
     // From the claimed head on the ring works again, across the wrap of the counter.
@@ -87,9 +85,7 @@ fn a_nonsense_head_is_told_and_the_ring_goes_on() {
 
 #[test]
 fn random_records_are_recorded_without_harm() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     const RECORDS: u64 = 4096;
     let data = noise(RECORDS as usize * RECORD_SIZE);
     let code = Code::default()
@@ -107,9 +103,7 @@ fn random_records_are_recorded_without_harm() {
 
 #[test]
 fn random_records_of_every_kind_are_recorded_without_harm() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     const RECORDS: u64 = 4096;
     let mut data = noise(RECORDS as usize * RECORD_SIZE);
     for (index, record) in data.chunks_mut(RECORD_SIZE).enumerate() {
@@ -131,9 +125,7 @@ fn random_records_of_every_kind_are_recorded_without_harm() {
 
 #[test]
 fn a_scribbled_ring_header_harms_nobody() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let mut code = Code::default().clock().map_window();
     for offset in (0..192).step_by(8).filter(|offset| *offset != HEAD_OFFSET) {
         code = code.store(WINDOW + offset as u64, 0xdead_beef_dead_beef);
@@ -146,9 +138,7 @@ fn a_scribbled_ring_header_harms_nobody() {
 
 #[test]
 fn bad_bulk_transfers_are_refused_one_by_one() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let end_of_ram = 16 << 20;
     let bad = [
         (u64::MAX, 1),
@@ -174,9 +164,7 @@ fn bad_bulk_transfers_are_refused_one_by_one() {
 
 #[test]
 fn a_bulk_storm_is_cut_at_the_limit() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let rings = (BULK_LIMIT / u64::from(Bulk::MAX_LENGTH)) as u32 + 20;
     // One record names a mebibyte; each round publishes it anew. RDI counts heads: ECX counts rounds.
     let again = Code::default()
@@ -219,9 +207,7 @@ fn a_bulk_storm_is_cut_at_the_limit() {
 
 #[test]
 fn a_storm_of_port_writes_is_counted_and_told_briefly() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let code = Code::default().clock().repeat(1000, &Code::default().out(0x1234, 1)).out(port::EXIT, 0);
     let (finished, inputs) = run(&code);
     assert_eq!((finished.end, finished.protocol_errors), (End::Exit(0), 1000));
@@ -230,9 +216,7 @@ fn a_storm_of_port_writes_is_counted_and_told_briefly() {
 
 #[test]
 fn touching_a_place_without_memory_breaks_the_rules() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     // mov rbx, NOTHING; mov rax, [rbx]; in eax, 0x40
     let code = Code::default().clock().map_window().store(NOTHING, 1).bytes(&[0x48, 0x8b, 0x03, 0xe5, 0x40]);
     let (finished, inputs) = run(&code.out(port::EXIT, 0));
@@ -246,9 +230,7 @@ fn touching_a_place_without_memory_breaks_the_rules() {
 
 #[test]
 fn a_panics_text_comes_with_the_diagnosis() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let text = b"all is lost\x1b[2J";
     let code = Code::default().clock().map_window();
     let code = code.bulk(0, BulkKind::Panic, pagelab_abi::layout::KERNEL_PHYS + 4096, text.len() as u32);
@@ -260,9 +242,7 @@ fn a_panics_text_comes_with_the_diagnosis() {
 
 #[test]
 fn another_abi_version_is_named() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let outcome = record(&Code::default().clock().out(port::ABI_MISMATCH, 77), "none");
     assert_eq!(outcome.ending.exit_status, 125);
     assert!(outcome.ending.diagnosis.is_some_and(|text| text.contains("ABI version 77")));
@@ -270,9 +250,7 @@ fn another_abi_version_is_named() {
 
 #[test]
 fn a_page_that_only_the_host_touched_is_counted_but_not_the_vcpus() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     // The bulk bytes lie in a page that nobody has touched: the copy for the port is its first touch.
     let code = Code::default().clock().map_window().bulk(0, BulkKind::KernelLog, 0x80_0000, 100).out(port::EXIT, 0);
     let directory = tempfile::tempdir().expect("a temporary directory");

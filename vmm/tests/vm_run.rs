@@ -16,7 +16,7 @@ use pagelab::{
 };
 use pagelab_abi::{code::BulkKind, port};
 use rusqlite::Connection;
-use vm_support::{Code, kvm_or_skip};
+use vm_support::{Code, need_kvm};
 
 /// A run of a flat guest, recorded into `directory`.
 fn config<'a>(code: &'a Code, directory: &Path, sources: &str) -> RunConfig<'a> {
@@ -65,23 +65,17 @@ fn diagnosis(outcome: &RunOutcome) -> &str {
     outcome.ending.diagnosis.as_deref().expect("an abnormal end has a diagnosis")
 }
 
-/// Whether userfaultfd can be used; fails the test unless skipping was asked for.
-fn uffd_or_skip() -> bool {
-    match faults::find("uffd").expect("it is a source").probe() {
-        Probe::Available => kvm_or_skip(),
-        Probe::Missing(missing) if std::env::var_os("PAGELAB_SKIP_KVM").is_some_and(|value| value == "1") => {
-            eprintln!("SKIPPED: {}", missing.why);
-            false
-        }
-        Probe::Missing(missing) => panic!("this test needs userfaultfd: {}; {}", missing.why, missing.remedy),
+/// Fails the test where there is no KVM or no userfaultfd.
+fn need_uffd() {
+    need_kvm();
+    if let Probe::Missing(missing) = faults::find("uffd").expect("it is a source").probe() {
+        panic!("this test needs userfaultfd: {}; {}", missing.why, missing.remedy);
     }
 }
 
 #[test]
 fn a_run_has_the_programs_status_and_a_complete_file() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let code = Code::default().clock().out(port::EXIT, 7 << 8);
     let outcome = run(config(&code, directory.path(), "guest")).expect("the lab works");
@@ -100,9 +94,7 @@ fn a_run_has_the_programs_status_and_a_complete_file() {
 
 #[test]
 fn kvms_own_counters_are_kept() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let instructions = |pages: u32| {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let code = Code::default().clock().touch(0x40_0000, pages).out(port::EXIT, 0);
@@ -119,9 +111,7 @@ fn kvms_own_counters_are_kept() {
 
 #[test]
 fn a_signal_status_becomes_128_and_the_signal() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let code = Code::default().clock().out(port::EXIT, 11);
     let outcome = run(config(&code, directory.path(), "none")).expect("the lab works");
@@ -130,13 +120,8 @@ fn a_signal_status_becomes_128_and_the_signal() {
 
 #[test]
 fn a_timeout_ends_an_endless_guest_in_time() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_uffd();
     for sources in ["none", "uffd"] {
-        if sources == "uffd" && !uffd_or_skip() {
-            continue;
-        }
         let directory = tempfile::tempdir().expect("a temporary directory");
         let code = Code::default().clock().touch(0x40_0000, 5).forever();
         let begin = Instant::now();
@@ -154,9 +139,7 @@ fn a_timeout_ends_an_endless_guest_in_time() {
 
 #[test]
 fn a_stop_ends_a_run_with_the_signals_status() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let code = Code::default().clock().forever();
     let (handle, listener) = stop_pair();
@@ -174,9 +157,7 @@ fn a_stop_ends_a_run_with_the_signals_status() {
 
 #[test]
 fn a_handle_that_nobody_holds_stops_nothing() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let code = Code::default().clock().out(port::EXIT, 0);
     let (handle, listener) = stop_pair();
@@ -188,9 +169,7 @@ fn a_handle_that_nobody_holds_stops_nothing() {
 
 #[test]
 fn a_triple_fault_is_the_labs_status_with_a_diagnosis() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let code = Code::default().clock().bytes(&[0x0f, 0x0b]);
     let outcome = run(config(&code, directory.path(), "guest")).expect("the lab works");
@@ -201,9 +180,7 @@ fn a_triple_fault_is_the_labs_status_with_a_diagnosis() {
 
 #[test]
 fn userfaultfd_counts_every_first_touch_once() {
-    if !uffd_or_skip() {
-        return;
-    }
+    need_uffd();
     for backing in [Backing::Anonymous, Backing::Memfd] {
         let directory = tempfile::tempdir().expect("a temporary directory");
         // The second round touches what is there already.
@@ -227,9 +204,7 @@ fn userfaultfd_counts_every_first_touch_once() {
 
 #[test]
 fn an_unwritable_run_file_is_an_error_before_the_guest_runs() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let code = Code::default().clock().forever();
     let begin = Instant::now();
     let config = config(&code, Path::new("/proc/nowhere"), "none");
@@ -240,9 +215,7 @@ fn an_unwritable_run_file_is_an_error_before_the_guest_runs() {
 
 #[test]
 fn a_guest_that_cannot_start_leaves_no_run_file() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let code = Code::default().clock().forever();
     let error = run(RunConfig { memory: 1 << 20, ..config(&code, directory.path(), "none") }).expect_err("too small");
@@ -252,9 +225,7 @@ fn a_guest_that_cannot_start_leaves_no_run_file() {
 
 #[test]
 fn the_console_is_heard_while_the_guest_runs() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let text = pagelab_abi::layout::KERNEL_PHYS;
     let code = Code::default().clock().map_window().bulk(0, BulkKind::Console, text, 4).forever();

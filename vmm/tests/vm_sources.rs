@@ -19,7 +19,7 @@ use pagelab::{
     trace::CopyTally,
     vm::{Backing, Image},
 };
-use vm_support::{Code, kvm_or_skip};
+use vm_support::{Code, need_kvm};
 
 /// A source that watches RAM and never answers. Its thread is said to die after a while, or not at all.
 struct Mute {
@@ -135,9 +135,7 @@ fn run_with(source: &'static dyn FaultSource, timeout: Duration) -> Result<RunOu
 
 #[test]
 fn a_source_that_dies_ends_the_run_with_its_name() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let begin = Instant::now();
     let outcome = run_with(&Mute { dies: true }, Duration::from_secs(30)).expect("the run ends in order");
     assert!(begin.elapsed() < Duration::from_secs(5));
@@ -148,9 +146,7 @@ fn a_source_that_dies_ends_the_run_with_its_name() {
 
 #[test]
 fn a_source_that_never_answers_does_not_outlast_the_timeout() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let begin = Instant::now();
     let outcome = run_with(&Mute { dies: false }, Duration::from_millis(200)).expect("the run ends in order");
     assert!(begin.elapsed() < Duration::from_secs(5));
@@ -159,9 +155,7 @@ fn a_source_that_never_answers_does_not_outlast_the_timeout() {
 
 #[test]
 fn a_source_this_host_lacks_is_an_error_with_a_remedy() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let error = run_with(&Absent, Duration::from_secs(5)).expect_err("it is not there");
     assert_eq!(error.to_string(), "the fault source absent cannot be used here: it was never built; build it");
 }
