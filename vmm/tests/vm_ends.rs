@@ -4,7 +4,7 @@ mod vm_support;
 
 use std::time::{Duration, Instant};
 
-use pagelab::vm::{Vm, VmError, clock, exit::Exit, memory::MemoryError, vcpu::End};
+use pagelab::vm::{Vm, VmError, clock, exit::Exit, machine::host_mmu, memory::MemoryError, vcpu::End};
 use pagelab_abi::port;
 use vm_support::{Code, config, need_kvm, protocol_errors, run, start};
 
@@ -26,6 +26,20 @@ fn the_clock_check_finds_one_clock() {
     assert!((before..after).contains(&calibration.first_instruction));
     assert!(calibration.error_ticks < (after - before) / 2);
     assert_eq!(calibration.guest_to_host, 0, "this host lets the offset be zero");
+}
+
+#[test]
+fn an_offset_of_the_guests_clock_is_seen() {
+    if !kvm_or_skip() {
+        return;
+    }
+    let vm = Vm::create(&config(&[0xf4])).expect("a machine");
+    assert!(vm.tsc_offset_zero, "this host lets the offset be zero");
+    assert_eq!(clock::tsc_offset(&vm.vcpu), Some(0));
+    assert!(clock::set_tsc_offset(&vm.vcpu, -5_000_000));
+    // Over PVM ring 3 reads the host's TSC itself, so KVM leaves the offset at zero.
+    let expected = if host_mmu() == "shadow" { 0 } else { -5_000_000 };
+    assert_eq!(clock::tsc_offset(&vm.vcpu), Some(expected));
 }
 
 #[test]

@@ -21,6 +21,10 @@ const CPUID: (&str, &str) = (
 );
 const TSC: (&str, &str) =
     ("tsc_offset", "without it guest and host time stamps agree only as well as one exit measures");
+const STABLE: (&str, &str) = (
+    "tsc_stable",
+    "without it KVM moves the guest's clock during a run, and a host fault may be joined to the wrong guest fault",
+);
 const HZ: (&str, &str) = ("tsc_frequency", "without it times in nanoseconds rest on a measurement made during the run");
 
 pub(super) fn checks() -> Vec<Check> {
@@ -28,7 +32,7 @@ pub(super) fn checks() -> Vec<Check> {
         Ok(kvm) => kvm,
         Err(error) => {
             let mut checks = vec![Check::missing(KVM.0, KVM.1, error.to_string(), fix(&error)).required()];
-            for (name, why) in [EXIT, MMU, CPUID, TSC, HZ] {
+            for (name, why) in [EXIT, MMU, STABLE, CPUID, TSC, HZ] {
                 checks.push(Check::unknown(name, why, "KVM has to be there first"));
             }
             return checks;
@@ -44,6 +48,16 @@ pub(super) fn checks() -> Vec<Check> {
     checks.push(match host_mmu() {
         "unknown" => Check::unknown(MMU.0, MMU.1, "no KVM module shows its parameters in /sys/module"),
         mmu => Check::ok(MMU.0, MMU.1, mmu),
+    });
+    checks.push(match clock::host_tsc_is_stable() {
+        Some(true) => Check::ok(STABLE.0, STABLE.1, "Linux trusts the TSC"),
+        Some(false) => Check::missing(
+            STABLE.0,
+            STABLE.1,
+            "Linux does not trust the TSC",
+            "sudo dmesg | grep -i tsc (it says why); boot with tsc=reliable if the TSCs of all CPUs do agree",
+        ),
+        None => Check::unknown(STABLE.0, STABLE.1, "Linux does not say which clocks it trusts"),
     });
     checks.extend(vcpu_checks(&kvm));
     checks

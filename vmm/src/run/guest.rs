@@ -60,7 +60,7 @@ pub(super) fn create(config: &RunConfig<'_>) -> Result<Vm, LabError> {
 
 /// Runs a machine to its end. Everything it does goes to `sink`.
 pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Result<Ending, LabError> {
-    let Vm { vcpu, ram, window, cpuid, tsc_hz, fd, .. } = vm;
+    let Vm { vcpu, ram, window, cpuid, tsc_offset_zero, tsc_hz, fd } = vm;
     let ring = RingReader::new(window).map_err(|error| LabError::TraceWindow(error.to_string()))?;
     let status = Arc::new(VcpuStatus::default());
     let source = match config.sources.host {
@@ -91,7 +91,11 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     let mut facts = vec![("cpuid".to_owned(), cpuid.name().to_owned())];
     let counters = [stats::read(&fd), stats::read(&finished.vcpu)].into_iter().flatten().flatten();
     facts.extend(counters.map(|(name, value)| (format!("kvm.{name}"), value.to_string())));
-    Ok(ending(config, &ram, &cause, &finished, Measured { wall, tsc_hz, copies, facts }))
+    let drift = if tsc_offset_zero { clock::tsc_offset(&finished.vcpu).unwrap_or(0) } else { 0 };
+    if drift != 0 {
+        log::warn!("this host's TSC is not stable: the guest's moved by {drift} ticks against it");
+    }
+    Ok(ending(config, &ram, &cause, &finished, Measured { wall, tsc_hz, drift, copies, facts }))
 }
 
 /// Waits for the first reason to end. [`Finished`] is there only if the guest ended by itself.
@@ -149,12 +153,14 @@ fn stop(running: &RunningVcpu, source: Option<&dyn ActiveSource>) -> Result<Fini
 struct Measured {
     wall: Duration,
     tsc_hz: u64,
+    /// What KVM has moved the guest's TSC by since it was the host's, in ticks.
+    drift: i64,
     copies: Option<CopyTally>,
     facts: Vec<(String, String)>,
 }
 
 fn ending(config: &RunConfig<'_>, ram: &Ram, cause: &Cause, finished: &Finished, measured: Measured) -> Ending {
-    let Measured { wall, tsc_hz, copies, mut facts } = measured;
+    let Measured { wall, tsc_hz, drift, copies, mut facts } = measured;
     let wall_ns = nanoseconds(wall);
     let mut complete = false;
     let (exit_status, reason) = match (cause, &finished.end) {
@@ -181,11 +187,15 @@ fn ending(config: &RunConfig<'_>, ram: &Ram, cause: &Cause, finished: &Finished,
             Some(reason.into_iter().chain(described).collect::<Vec<_>>().join("\n"))
         }
     };
-    let clock_error_ns = finished.calibration.map_or(wall_ns, |found| clock::ticks_to_ns(found.error_ticks, tsc_hz));
+    let clock_error_ns = finished.calibration.map_or(wall_ns, |found| {
+        // Stamps were off by anything between nothing and the whole drift.
+        clock::ticks_to_ns(found.error_ticks.max(drift.unsigned_abs()), tsc_hz)
+    });
     if let Some(calibration) = finished.calibration {
         let ticks = calibration.first_instruction.saturating_sub(config.start.tsc);
         facts.push(("first_instruction_ns".to_owned(), clock::ticks_to_ns(ticks, tsc_hz).to_string()));
         facts.push(("clock_correction_ticks".to_owned(), calibration.guest_to_host.to_string()));
+        facts.push(("clock_drift_ticks".to_owned(), drift.to_string()));
     }
     facts.push(("end_ns".to_owned(), nanoseconds(config.start.instant.elapsed()).to_string()));
     facts.push(("protocol_errors".to_owned(), finished.protocol_errors.to_string()));

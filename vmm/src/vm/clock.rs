@@ -7,8 +7,12 @@ use kvm_bindings::{KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_att
 use kvm_ioctls::VcpuFd;
 use vmm_sys_util::ioctl::{_IOC_WRITE, ioctl_expr, ioctl_with_ref};
 
+/// Linux's list of the clocks it would trust; a TSC that differs between CPUs, or stops, is not among them.
+const CLOCK_SOURCES: &str = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
+
 /// The ioctls that get, set and probe a device attribute (Linux: Documentation/virt/kvm/devices/vcpu.rst).
 const KVM_SET_DEVICE_ATTR: u32 = 0xe1;
+const KVM_GET_DEVICE_ATTR: u32 = 0xe2;
 const KVM_HAS_DEVICE_ATTR: u32 = 0xe3;
 
 /// The host's time-stamp counter, now.
@@ -17,25 +21,38 @@ pub fn rdtsc() -> u64 {
     unsafe { std::arch::x86_64::_rdtsc() }
 }
 
+/// Whether Linux trusts the TSC of this host; `None` where it does not say. Where it does not, KVM moves the guest's TSC
+/// while the guest runs.
+pub fn host_tsc_is_stable() -> Option<bool> {
+    let sources = fs::read_to_string(CLOCK_SOURCES).ok()?;
+    Some(sources.split_whitespace().any(|name| name == "tsc"))
+}
+
 /// Whether KVM lets the guest's TSC offset be set.
 pub fn has_tsc_offset(vcpu: &VcpuFd) -> bool {
-    offset_attribute(vcpu, KVM_HAS_DEVICE_ATTR, 0)
+    offset_attribute(vcpu, KVM_HAS_DEVICE_ATTR, &mut 0)
 }
 
-/// Makes the guest read the host's TSC; false where KVM cannot.
-pub fn zero_tsc_offset(vcpu: &VcpuFd) -> bool {
-    has_tsc_offset(vcpu) && offset_attribute(vcpu, KVM_SET_DEVICE_ATTR, 0)
+/// Makes the guest's TSC the host's plus `offset`; false where KVM cannot.
+pub fn set_tsc_offset(vcpu: &VcpuFd, mut offset: i64) -> bool {
+    has_tsc_offset(vcpu) && offset_attribute(vcpu, KVM_SET_DEVICE_ATTR, &mut offset)
 }
 
-fn offset_attribute(vcpu: &VcpuFd, call: u32, offset: u64) -> bool {
+/// How far the guest's TSC is ahead of the host's now, in ticks; `None` where KVM does not say.
+pub fn tsc_offset(vcpu: &VcpuFd) -> Option<i64> {
+    let mut offset = 0;
+    offset_attribute(vcpu, KVM_GET_DEVICE_ATTR, &mut offset).then_some(offset)
+}
+
+fn offset_attribute(vcpu: &VcpuFd, call: u32, offset: &mut i64) -> bool {
     let attribute = kvm_device_attr {
         group: KVM_VCPU_TSC_CTRL,
         attr: u64::from(KVM_VCPU_TSC_OFFSET),
-        addr: &raw const offset as u64,
+        addr: &raw mut *offset as u64,
         flags: 0,
     };
     let request = ioctl_expr(_IOC_WRITE, KVMIO, call, size_of::<kvm_device_attr>() as u32);
-    // SAFETY: the request takes a kvm_device_attr whose address names a u64 that outlives the call.
+    // SAFETY: the request takes a kvm_device_attr whose address names 64 bits that are ours alone during the call.
     unsafe { ioctl_with_ref(vcpu, request, &attribute) == 0 }
 }
 

@@ -128,7 +128,7 @@ impl Vm {
         log::debug!("machine created after {:?}", begin.elapsed());
 
         let cpuid = cpu::set_cpuid(&kvm, &vcpu, 0).map_err(VmError::kvm("set the CPUID"))?;
-        let tsc_offset_zero = clock::zero_tsc_offset(&vcpu);
+        let tsc_offset_zero = clock::set_tsc_offset(&vcpu, 0);
         let mut flags = BootFlags::empty();
         flags.set(BootFlags::TRACE, config.trace);
         flags.set(BootFlags::CPUID_FAULTING, cpuid == CpuidView::Faulting);
