@@ -30,9 +30,7 @@ fn the_clock_check_finds_one_clock() {
 
 #[test]
 fn an_offset_of_the_guests_clock_is_seen() {
-    if !kvm_or_skip() {
-        return;
-    }
+    need_kvm();
     let vm = Vm::create(&config(&[0xf4])).expect("a machine");
     assert!(vm.tsc_offset_zero, "this host lets the offset be zero");
     assert_eq!(clock::tsc_offset(&vm.vcpu), Some(0));
