@@ -7,10 +7,15 @@ use std::{
 
 /// Compiles `tests/programs/NAME.c` with `gcc -static -O2` into `folder`.
 pub fn compile(folder: &Path, name: &str) -> PathBuf {
+    compile_as(folder, name, "-static")
+}
+
+/// Compiles `tests/programs/NAME.c` with `gcc -O2`, linked as `link` says, into `folder`.
+pub fn compile_as(folder: &Path, name: &str, link: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name).with_extension("c");
     let program = folder.join(name);
     let output = Command::new("gcc")
-        .args(["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+        .args([link, "-O2", "-Wall", "-Wextra", "-Werror", "-o"])
         .args([&program, &source])
         .arg("-lm")
         .output()

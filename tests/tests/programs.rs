@@ -1,8 +1,11 @@
 //! Programs in the lab against the same programs run natively: same output, same exit status.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
-use pagelab_tests::{Lab, compile, exit_status, lab, native, text};
+use pagelab_tests::{Lab, compile, compile_as, exit_status, lab, native, text};
 
 /// Runs a built-in program in both places and compares everything a caller can see.
 fn same(lab: &Lab, program: &str, args: &[&str]) {
@@ -64,10 +67,10 @@ fn every_way_to_die() {
     }
 }
 
-#[test]
-fn a_static_c_program() {
+/// A program of everyday C, linked as `link` says, does the same natively and in the lab.
+fn everyday(link: &str) {
     let lab = lab!();
-    let program = compile(lab.folder(), "everyday");
+    let program = compile_as(lab.folder(), "everyday", link);
     let args = ["one", "two words", ""];
     let expected = Command::new(&program).args(args).stdin(Stdio::null()).output().expect("the program starts");
     let actual = lab.run(&["--console"], "./everyday", &args);
@@ -75,6 +78,30 @@ fn a_static_c_program() {
     assert_eq!(String::from_utf8_lossy(&actual.stderr), String::from_utf8_lossy(&expected.stderr));
     assert_eq!(expected.status.code(), Some(42));
     assert_eq!(actual.status.code(), Some(42));
+}
+
+#[test]
+fn a_static_c_program() {
+    everyday("-static");
+}
+
+#[test]
+fn a_position_independent_static_c_program() {
+    everyday("-static-pie");
+}
+
+#[test]
+fn a_file_is_read_and_mapped_as_linux_does() {
+    let lab = lab!();
+    let program = compile(lab.folder(), "files");
+    let data = lab.folder().join("data");
+    let bytes: Vec<u8> = (0..10_000u32).map(|number| (number * number >> 3) as u8).collect();
+    fs::write(&data, bytes).expect("the file can be written");
+    let expected = Command::new(&program).arg(&data).output().expect("the program starts");
+    let actual = lab.run(&["--console", "--file", "data:/some/where/data"], "./files", &["/some/where/data"]);
+    assert!(expected.status.success(), "{}", text(&expected));
+    assert_eq!(String::from_utf8_lossy(&actual.stdout), String::from_utf8_lossy(&expected.stdout), "{}", text(&actual));
+    assert_eq!(actual.status.code(), Some(0));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::{
 };
 
 use cpio::newc;
+use pagelab_abi::boot::MAX_FILES;
 
 /// Where the program's standard input is, for the guest kernel.
 pub const STDIN_PATH: &str = "/.stdin";
@@ -46,6 +47,12 @@ pub enum InitramfsError {
         path: String,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// More files and directories than the guest keeps.
+    #[error("{count} files and directories are too many for the guest, which keeps {MAX_FILES}: give fewer")]
+    TooMany {
+        /// Files and directories, the directories above files included.
+        count: usize,
     },
     /// The archive could not be written to memory.
     #[error("cannot pack {path:?}: {source}")]
@@ -105,6 +112,9 @@ impl<'a> Initramfs<'a> {
 
     /// The archive. Inode numbers follow from the order, owners and times are zero.
     pub fn pack(&self) -> Result<Vec<u8>, InitramfsError> {
+        if self.entries.len() > MAX_FILES {
+            return Err(InitramfsError::TooMany { count: self.entries.len() });
+        }
         let mut archive = Vec::new();
         for (inode, (path, entry)) in (FIRST_INODE..).zip(&self.entries) {
             let problem = |source| InitramfsError::Pack { path: format!("/{path}"), source };
@@ -154,6 +164,17 @@ mod tests {
             entries.push((entry.name().to_owned(), entry.ino(), entry.mode(), bytes));
             rest = reader.finish().expect("the next entry");
         }
+    }
+
+    #[test]
+    fn more_files_than_the_guest_keeps_are_refused() {
+        let mut files = Initramfs::default();
+        for number in 0..MAX_FILES {
+            files.add(&format!("/{number}"), Vec::new(), 0o644).expect("a good path");
+        }
+        files.pack().expect("as many as fit");
+        files.add("/more", Vec::new(), 0o644).expect("a good path");
+        assert!(matches!(files.pack(), Err(InitramfsError::TooMany { count: 257 })));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! The files of the initramfs, and where their bytes lie.
 
+use pagelab_abi::boot::MAX_FILES;
 use pagelab_mm::{
     context::Context,
     file::{FileId, cpio::Archive},
+    frame::OutOfMemory,
 };
 
-use crate::{machine::KernelMachine, take_once::TakeOnce, trace::Tracer};
+use crate::{machine::KernelMachine, open_files::What, take_once::TakeOnce, trace::Tracer};
 
-/// Files an initramfs may hold.
-const MAX_FILES: usize = 256;
+/// File type bits of `st_mode`.
+const S_IFMT: u32 = 0o170_000;
+const S_IFDIR: u32 = 0o040_000;
 /// String ids of files start here, above the names that `abi::name` reserves.
 const FIRST_NAME: u32 = 0x1000;
 /// The file that the VMM puts the program's standard input in.
@@ -29,10 +32,17 @@ pub(crate) struct FileEntry {
     pub(crate) inode: u64,
     /// String id of its path.
     pub(crate) name: u32,
+    /// What memory management calls it, once it was mapped.
+    id: Option<FileId>,
 }
 
 impl FileEntry {
-    const EMPTY: FileEntry = FileEntry { path: &[], bytes: &[], mode: 0, inode: 0, name: 0 };
+    const EMPTY: FileEntry = FileEntry { path: &[], bytes: &[], mode: 0, inode: 0, name: 0, id: None };
+
+    /// Whether it is a directory.
+    pub(crate) fn is_directory(&self) -> bool {
+        self.mode & S_IFMT == S_IFDIR
+    }
 }
 
 /// The initramfs.
@@ -53,31 +63,42 @@ impl Files {
             let path = entry.name.strip_prefix(b"./").unwrap_or(entry.name);
             let name = FIRST_NAME + files.count as u32;
             files.entries[files.count] =
-                FileEntry { path, bytes: entry.bytes, mode: entry.mode, inode: u64::from(entry.inode), name };
+                FileEntry { path, bytes: entry.bytes, mode: entry.mode, inode: u64::from(entry.inode), name, id: None };
             files.count += 1;
         }
         files
     }
 
-    /// The file at an absolute path (or one relative to the root).
-    pub(crate) fn find(&self, path: &[u8]) -> Option<&FileEntry> {
+    /// Index of the file at an absolute path (or one relative to the root).
+    pub(crate) fn find(&self, path: &[u8]) -> Option<usize> {
         let path = path.strip_prefix(b"/").unwrap_or(path);
-        self.entries[..self.count].iter().find(|entry| entry.path == path)
+        self.entries[..self.count].iter().position(|entry| entry.path == path)
     }
 
-    /// What the program reads from standard input; empty if nothing was given.
-    pub(crate) fn stdin(&self) -> &'static [u8] {
-        self.find(STDIN).map_or(&[], |entry| entry.bytes)
+    /// A file by its index.
+    pub(crate) fn entry(&self, index: usize) -> &FileEntry {
+        &self.entries[index]
     }
 
-    /// Makes a file known to memory management, so that it can be mapped.
-    pub(crate) fn register(
-        &self,
+    /// What the program has as standard input.
+    pub(crate) fn stdin(&self) -> What {
+        self.find(STDIN).map_or(What::Nothing, What::File)
+    }
+
+    /// What memory management calls a file; makes it known there if need be.
+    pub(crate) fn mappable(
+        &mut self,
         mm: &mut Context<KernelMachine, Tracer>,
-        entry: &FileEntry,
-    ) -> Result<FileId, pagelab_mm::frame::OutOfMemory> {
+        index: usize,
+    ) -> Result<FileId, OutOfMemory> {
+        let entry = &mut self.entries[index];
+        if let Some(id) = entry.id {
+            return Ok(id);
+        }
         mm.trace.string(entry.name, &[b"/", entry.path]);
         let address = entry.bytes.as_ptr() as u64 - self.base_virt + self.base;
-        mm.add_file(address, entry.bytes.len() as u64, entry.name, entry.inode)
+        let id = mm.add_file(address, entry.bytes.len() as u64, entry.name, entry.inode)?;
+        entry.id = Some(id);
+        Ok(id)
     }
 }

@@ -18,8 +18,8 @@ pub(crate) fn window_is_mapped(size: u64) {
     WINDOW.store(size, Ordering::Relaxed);
 }
 
-#[cfg_attr(target_os = "none", panic_handler)]
-pub(crate) fn panic(info: &PanicInfo<'_>) -> ! {
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
     let window = WINDOW.load(Ordering::Relaxed);
     if !PANICKING.swap(true, Ordering::Relaxed) && window != 0 {
         // The kernel's own state may be half changed: a second tracer goes on where the ring is.

@@ -6,7 +6,11 @@ use pagelab_abi::{
 };
 use pagelab_mm::{space::AddressSpace, vma::VmFlags};
 
-use crate::{arch::port, state::Kernel};
+use crate::{
+    arch::port,
+    open_files::{OpenFiles, What},
+    state::Kernel,
+};
 
 /// The process id that the first program gets.
 pub(crate) const FIRST_PID: u32 = 100;
@@ -23,8 +27,8 @@ pub(crate) struct Process {
     pub(crate) name: u32,
     /// Bytes of its executable segments.
     pub(crate) text_bytes: u64,
-    /// How far standard input has been read.
-    pub(crate) stdin_offset: usize,
+    /// Its descriptors.
+    pub(crate) open_files: OpenFiles,
     /// Where its registered rseq area is; 0 if there is none.
     pub(crate) rseq: u64,
     /// Where the system call under way came from.
@@ -33,14 +37,14 @@ pub(crate) struct Process {
 
 impl Process {
     /// A process without a program.
-    pub(crate) fn new(space: AddressSpace) -> Process {
+    pub(crate) fn new(space: AddressSpace, stdin: What) -> Process {
         Process {
             pid: FIRST_PID,
             space,
             program: &[],
             name: 0,
             text_bytes: 0,
-            stdin_offset: 0,
+            open_files: OpenFiles::new(stdin),
             rseq: 0,
             syscall_rip: 0,
         }

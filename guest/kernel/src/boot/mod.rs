@@ -18,6 +18,7 @@ use crate::{
     exec,
     files::Files,
     machine::KernelMachine,
+    open_files::What,
     panic,
     process::{FIRST_PID, Process},
     state::{self, Kernel, Mm},
@@ -63,7 +64,7 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     );
 
     let files = Files::from_initramfs(&mm, boot.initramfs_start, boot.initramfs_size);
-    let process = first_process(&mut mm);
+    let process = first_process(&mut mm, files.stdin());
     let kernel = state::set(Kernel::new(boot, mm, files, process));
     let frame = first_program(kernel);
     entry::enter_user(&frame)
@@ -82,11 +83,11 @@ fn memory_map(boot: &BootInfo) -> Memblock {
 }
 
 /// The process, with an address space that the CPU walks from now on.
-fn first_process(mm: &mut Mm) -> Process {
+fn first_process(mm: &mut Mm, stdin: What) -> Process {
     mm.trace.pid = FIRST_PID;
     let tables = PageTables::new_with_kernel_half(mm, tables::root()).expect("RAM is too small for page tables");
     cpu::set_root(tables.root);
-    Process::new(AddressSpace::with_tables(FIRST_PID, tables))
+    Process::new(AddressSpace::with_tables(FIRST_PID, tables), stdin)
 }
 
 /// Loads the program that the boot info names; ends the run with a diagnosis where that cannot be done.

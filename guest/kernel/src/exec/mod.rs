@@ -74,12 +74,13 @@ struct Image {
 /// Loads the program that the boot info names.
 pub(crate) fn exec(kernel: &mut Kernel) -> Result<TrapFrame, ExecError> {
     let path = stack::nul_terminated(&kernel.boot.program);
-    let file = *kernel.files.find(path).ok_or(ExecError::NotFound(path))?;
+    let index = kernel.files.find(path).ok_or(ExecError::NotFound(path))?;
+    let file = *kernel.files.entry(index);
 
     kernel.process.program = path;
     kernel.process.name = file.name;
 
-    let id = kernel.files.register(&mut kernel.mm, &file)?;
+    let id = kernel.files.mappable(&mut kernel.mm, index)?;
     let image = loader::load(kernel, &file, id)?;
     kernel.process.text_bytes = image.text_bytes;
     kernel.process.space.set_brk_start(image.end);

@@ -1,56 +1,126 @@
-//! System calls on the standard descriptors and on paths of the initramfs.
+//! System calls on descriptors: the console, and the files of the initramfs, which cannot be written.
 
-use pagelab_abi::{
-    code::{BulkKind, Moment},
-    layout::PAGE_SIZE,
-};
+use pagelab_abi::code::{BulkKind, Moment};
 use pagelab_mm::errno::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{Args, Result};
-use crate::{state::Kernel, user_copy};
-
-const STDIN: u64 = 0;
-const STDOUT: u64 = 1;
-const STDERR: u64 = 2;
+use super::{Args, Result, path};
+use crate::{
+    files::FileEntry,
+    open_files::{Open, What},
+    state::Kernel,
+    user_copy,
+};
 
 /// Most bytes that one read or write moves (Linux's MAX_RW_COUNT).
 const MAX_RW: u64 = 0x7fff_f000;
 /// Most buffers of one readv or writev (UIO_MAXIOV).
 const MAX_BUFFERS: u64 = 1024;
-/// Longest path, its NUL included (PATH_MAX).
-const PATH_MAX: usize = 4096;
 
-const AT_FDCWD: i32 = -100;
-const AT_EMPTY_PATH: u64 = 0x1000;
+/// Flags of open (Linux's `asm-generic/fcntl.h`).
+const O_ACCMODE: u64 = 3;
+const O_CREAT: u64 = 0o100;
+const O_EXCL: u64 = 0o200;
+const O_TRUNC: u64 = 0o1000;
+const O_DIRECTORY: u64 = 0o200_000;
 
-/// The link that names the running program.
-const SELF_EXE: &[u8] = b"/proc/self/exe";
+pub(super) fn open(kernel: &mut Kernel, &[path, flags, ..]: &Args) -> Result {
+    openat(kernel, &[path::AT_FDCWD, path, flags, 0, 0, 0])
+}
+
+pub(super) fn openat(kernel: &mut Kernel, &[at, path, flags, ..]: &Args) -> Result {
+    let index = match path::look_up(kernel, at, path) {
+        Err(Errno::ENOENT) if flags & O_CREAT != 0 => return Err(Errno::EROFS),
+        other => other?,
+    };
+    if flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL {
+        return Err(Errno::EEXIST);
+    }
+    let directory = kernel.files.entry(index).is_directory();
+    if directory && (flags & O_ACCMODE != 0 || flags & O_CREAT != 0) {
+        return Err(Errno::EISDIR);
+    }
+    if flags & O_DIRECTORY != 0 && !directory {
+        return Err(Errno::ENOTDIR);
+    }
+    if flags & (O_ACCMODE | O_TRUNC) != 0 {
+        return Err(Errno::EROFS);
+    }
+    kernel.process.open_files.open(What::File(index))
+}
+
+pub(super) fn close(kernel: &mut Kernel, &[fd, ..]: &Args) -> Result {
+    kernel.process.open_files.close(fd).map(|()| 0)
+}
+
+/// Contents of what can be read.
+fn contents(kernel: &Kernel, what: What) -> core::result::Result<&'static [u8], Errno> {
+    match what {
+        What::Console(_) => Err(Errno::EBADF),
+        What::Nothing => Ok(&[]),
+        What::File(index) => match kernel.files.entry(index) {
+            entry if entry.is_directory() => Err(Errno::EISDIR),
+            &FileEntry { bytes, .. } => Ok(bytes),
+        },
+    }
+}
+
+/// Copies what lies at an offset of a file.
+fn copy_out(kernel: &mut Kernel, what: What, offset: u64, buffer: u64, length: u64) -> Result {
+    let contents = contents(kernel, what)?;
+    let rest = contents.get(offset.min(contents.len() as u64) as usize..).unwrap_or_default();
+    let taken = &rest[..rest.len().min(length.min(MAX_RW) as usize)];
+    user_copy::write(kernel, buffer, taken)?;
+    Ok(taken.len() as u64)
+}
 
 pub(super) fn read(kernel: &mut Kernel, &[fd, buffer, length, ..]: &Args) -> Result {
-    match fd {
-        STDIN => {
-            let stdin = kernel.files.stdin();
-            let rest = &stdin[kernel.process.stdin_offset.min(stdin.len())..];
-            let taken = &rest[..rest.len().min(length.min(MAX_RW) as usize)];
-            user_copy::write(kernel, buffer, taken)?;
-            kernel.process.stdin_offset += taken.len();
-            Ok(taken.len() as u64)
-        }
-        _ => Err(Errno::EBADF),
+    let Open { what, offset } = *kernel.process.open_files.get(fd)?;
+    let taken = copy_out(kernel, what, offset, buffer, length)?;
+    kernel.process.open_files.get(fd)?.offset += taken;
+    Ok(taken)
+}
+
+pub(super) fn pread64(kernel: &mut Kernel, &[fd, buffer, length, offset, ..]: &Args) -> Result {
+    let what = kernel.process.open_files.get(fd)?.what;
+    if offset > i64::MAX as u64 {
+        return Err(Errno::EINVAL);
     }
+    if matches!(what, What::Console(_)) {
+        return Err(Errno::ESPIPE);
+    }
+    copy_out(kernel, what, offset, buffer, length)
+}
+
+pub(super) fn lseek(kernel: &mut Kernel, &[fd, offset, whence, ..]: &Args) -> Result {
+    const SEEK_SET: u64 = 0;
+    const SEEK_CUR: u64 = 1;
+    const SEEK_END: u64 = 2;
+    let Open { what, offset: current } = *kernel.process.open_files.get(fd)?;
+    if matches!(what, What::Console(_)) {
+        return Err(Errno::ESPIPE);
+    }
+    let base = match whence {
+        SEEK_SET => 0,
+        SEEK_CUR => current,
+        SEEK_END => contents(kernel, what)?.len() as u64,
+        _ => return Err(Errno::EINVAL),
+    };
+    let target = base.checked_add_signed(offset as i64).filter(|&target| target <= i64::MAX as u64);
+    let target = target.ok_or(Errno::EINVAL)?;
+    kernel.process.open_files.get(fd)?.offset = target;
+    Ok(target)
 }
 
 /// The console: each page-sized piece goes to the host from where it lies.
 pub(super) fn write(kernel: &mut Kernel, &[fd, buffer, length, ..]: &Args) -> Result {
-    if fd != STDOUT && fd != STDERR {
+    let What::Console(stream) = kernel.process.open_files.get(fd)?.what else {
         return Err(Errno::EBADF);
-    }
-    let length = length.min(MAX_RW);
+    };
     let mut written = 0;
-    let outcome = user_copy::pieces(kernel, buffer, length, false, |kernel, pfn, offset, piece, _| {
+    let outcome = user_copy::pieces(kernel, buffer, length.min(MAX_RW), false, |kernel, pfn, offset, piece, _| {
         let gpa = pfn.address() + offset as u64;
-        kernel.mm.trace.bulk_at(BulkKind::Console, fd as u8, Moment::Request, false, gpa, piece as u32);
+        kernel.mm.trace.bulk_at(BulkKind::Console, stream, Moment::Request, false, gpa, piece as u32);
         written += piece as u64;
         Ok(())
     });
@@ -77,12 +147,14 @@ pub(super) fn writev(kernel: &mut Kernel, args: &Args) -> Result {
 }
 
 fn vectored(kernel: &mut Kernel, &[fd, vector, count, ..]: &Args, one: fn(&mut Kernel, &Args) -> Result) -> Result {
+    kernel.process.open_files.get(fd)?;
     if count > MAX_BUFFERS {
         return Err(Errno::EINVAL);
     }
     let mut total = 0;
     for index in 0..count {
-        let buffer: IoVec = user_copy::get(kernel, vector + index * size_of::<IoVec>() as u64)?;
+        let address = vector.checked_add(index * size_of::<IoVec>() as u64).ok_or(Errno::EFAULT)?;
+        let buffer: IoVec = user_copy::get(kernel, address)?;
         if buffer.length > i64::MAX as u64 {
             return Err(Errno::EINVAL);
         }
@@ -98,106 +170,4 @@ fn vectored(kernel: &mut Kernel, &[fd, vector, count, ..]: &Args, one: fn(&mut K
         }
     }
     Ok(total)
-}
-
-/// Standard descriptors stay open: closing one only succeeds.
-pub(super) fn close(&[fd, ..]: &Args) -> Result {
-    if fd <= STDERR { Ok(0) } else { Err(Errno::EBADF) }
-}
-
-/// Linux's `struct stat` on x86-64.
-#[repr(C)]
-#[derive(Default, IntoBytes, Immutable)]
-struct Stat {
-    dev: u64,
-    ino: u64,
-    nlink: u64,
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    padding: u32,
-    rdev: u64,
-    size: u64,
-    blksize: u64,
-    blocks: u64,
-    times: [u64; 6],
-    unused: [u64; 3],
-}
-
-const _: () = assert!(size_of::<Stat>() == 144);
-
-const S_IFIFO: u32 = 0o010_000;
-const S_IFREG: u32 = 0o100_000;
-/// Device number of the initramfs.
-const INITRAMFS_DEVICE: u64 = 1;
-
-impl Stat {
-    fn file(inode: u64, mode: u32, size: u64) -> Stat {
-        Stat {
-            dev: INITRAMFS_DEVICE,
-            ino: inode,
-            nlink: 1,
-            mode,
-            size,
-            blksize: PAGE_SIZE,
-            blocks: size.div_ceil(512),
-            ..Stat::default()
-        }
-    }
-
-    /// Standard input is a file, standard output and error are pipes: as in a run whose output is captured.
-    fn descriptor(kernel: &Kernel, fd: u64) -> core::result::Result<Stat, Errno> {
-        match fd {
-            STDIN => Ok(Stat::file(1, S_IFREG | 0o400, kernel.files.stdin().len() as u64)),
-            STDOUT | STDERR => Ok(Stat::file(fd + 1, S_IFIFO | 0o600, 0)),
-            _ => Err(Errno::EBADF),
-        }
-    }
-}
-
-pub(super) fn fstat(kernel: &mut Kernel, &[fd, address, ..]: &Args) -> Result {
-    let stat = Stat::descriptor(kernel, fd)?;
-    user_copy::put(kernel, address, &stat).map(|()| 0)
-}
-
-pub(super) fn newfstatat(kernel: &mut Kernel, &[fd, path, address, flags, ..]: &Args) -> Result {
-    let mut buffer = [0; PATH_MAX];
-    let length = user_copy::string(kernel, path, &mut buffer)?;
-    let stat = match &buffer[..length] {
-        [] if flags & AT_EMPTY_PATH != 0 && fd as i32 != AT_FDCWD => Stat::descriptor(kernel, fd)?,
-        [] => return Err(Errno::ENOENT),
-        SELF_EXE => stat_path(kernel, kernel.process.program)?,
-        path => stat_path(kernel, path)?,
-    };
-    user_copy::put(kernel, address, &stat).map(|()| 0)
-}
-
-fn stat_path(kernel: &Kernel, path: &[u8]) -> core::result::Result<Stat, Errno> {
-    let entry = kernel.files.find(path).ok_or(Errno::ENOENT)?;
-    Ok(Stat::file(entry.inode, entry.mode, entry.bytes.len() as u64))
-}
-
-pub(super) fn readlink(kernel: &mut Kernel, &[path, buffer, size, ..]: &Args) -> Result {
-    link(kernel, path, buffer, size)
-}
-
-pub(super) fn readlinkat(kernel: &mut Kernel, &[_, path, buffer, size, ..]: &Args) -> Result {
-    link(kernel, path, buffer, size)
-}
-
-/// The only link there is names the running program.
-fn link(kernel: &mut Kernel, path: u64, buffer: u64, size: u64) -> Result {
-    if size as i32 <= 0 {
-        return Err(Errno::EINVAL);
-    }
-    let mut name = [0; PATH_MAX];
-    let length = user_copy::string(kernel, path, &mut name)?;
-    let path = &name[..length];
-    if path != SELF_EXE {
-        return Err(if kernel.files.find(path).is_some() { Errno::EINVAL } else { Errno::ENOENT });
-    }
-    let target = kernel.process.program;
-    let taken = &target[..target.len().min(size as usize)];
-    user_copy::write(kernel, buffer, taken)?;
-    Ok(taken.len() as u64)
 }

@@ -4,7 +4,7 @@ use pagelab_mm::errno::Errno;
 use zerocopy::{Immutable, IntoBytes};
 
 use super::{Args, Result};
-use crate::{state::Kernel, user_copy};
+use crate::{open_files::MAX_OPEN, state::Kernel, user_copy};
 
 const RLIMIT_DATA: u64 = 2;
 const RLIMIT_STACK: u64 = 3;
@@ -27,7 +27,7 @@ pub(super) fn prlimit64(kernel: &mut Kernel, &[pid, resource, new, old, ..]: &Ar
         RLIMIT_DATA => limits.data,
         RLIMIT_STACK => limits.stack,
         RLIMIT_AS => limits.address_space,
-        RLIMIT_NOFILE => 1024,
+        RLIMIT_NOFILE => MAX_OPEN as u64,
         _ => INFINITY,
     };
     if let Some([soft, hard]) = wanted {

@@ -3,11 +3,13 @@
 use pagelab_abi::layout::PAGE_SIZE;
 use pagelab_mm::{
     errno::Errno,
+    file::FileId,
+    frame::OutOfMemory,
     space::{MmapRequest, map, prot},
 };
 
 use super::{Args, Result};
-use crate::{state::Kernel, user_copy};
+use crate::{open_files::What, state::Kernel, user_copy};
 
 /// Advice (Linux's `mman-common.h`).
 const MADV_NORMAL: u64 = 0;
@@ -20,11 +22,11 @@ pub(super) fn mmap(kernel: &mut Kernel, &[addr, length, protection, flags, fd, o
     if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    if flags & map::ANONYMOUS == 0 {
-        // Standard input, output and error are the only descriptors, and none of them can be mapped.
-        return Err(if fd < 3 { Errno::ENODEV } else { Errno::EBADF });
-    }
-    let request = MmapRequest { addr, length, prot: protection, flags, file: None };
+    let file = match flags & map::ANONYMOUS {
+        0 => Some((mappable(kernel, fd)?, offset)),
+        _ => None,
+    };
+    let request = MmapRequest { addr, length, prot: protection, flags, file };
     let start = kernel.process.space.mmap(&mut kernel.mm, &request)?;
     if request.populates() {
         populate(kernel, start, length, protection & prot::WRITE != 0);
@@ -62,6 +64,16 @@ fn hint(kernel: &mut Kernel, start: u64, length: u64) -> Result {
         at = kernel.mm.vma(slot).end;
     }
     Ok(0)
+}
+
+/// The file behind a descriptor, if it can be mapped.
+fn mappable(kernel: &mut Kernel, fd: u64) -> core::result::Result<FileId, Errno> {
+    match kernel.process.open_files.get(fd)?.what {
+        What::File(index) if !kernel.files.entry(index).is_directory() => {
+            kernel.files.mappable(&mut kernel.mm, index).map_err(|OutOfMemory| Errno::ENOMEM)
+        }
+        _ => Err(Errno::ENODEV),
+    }
 }
 
 /// MAP_POPULATE: touches each page on the program's behalf. What cannot be had is left to a later fault.

@@ -4,6 +4,7 @@ mod file;
 mod info;
 mod memory;
 mod missing;
+mod path;
 mod process;
 mod time;
 
@@ -47,11 +48,15 @@ fn call(kernel: &mut Kernel, number: u32, args: &Args) -> Result {
         nr::__NR_write => file::write(kernel, args),
         nr::__NR_readv => file::readv(kernel, args),
         nr::__NR_writev => file::writev(kernel, args),
-        nr::__NR_close => file::close(args),
-        nr::__NR_fstat => file::fstat(kernel, args),
-        nr::__NR_newfstatat => file::newfstatat(kernel, args),
-        nr::__NR_readlink => file::readlink(kernel, args),
-        nr::__NR_readlinkat => file::readlinkat(kernel, args),
+        nr::__NR_close => file::close(kernel, args),
+        nr::__NR_open => file::open(kernel, args),
+        nr::__NR_openat => file::openat(kernel, args),
+        nr::__NR_pread64 => file::pread64(kernel, args),
+        nr::__NR_lseek => file::lseek(kernel, args),
+        nr::__NR_fstat => path::fstat(kernel, args),
+        nr::__NR_newfstatat => path::newfstatat(kernel, args),
+        nr::__NR_readlink => path::readlink(kernel, args),
+        nr::__NR_readlinkat => path::readlinkat(kernel, args),
         nr::__NR_mmap => memory::mmap(kernel, args),
         nr::__NR_munmap => memory::munmap(kernel, args),
         nr::__NR_mprotect => memory::mprotect(kernel, args),
