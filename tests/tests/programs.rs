@@ -95,7 +95,7 @@ fn a_file_is_read_and_mapped_as_linux_does() {
     let lab = lab!();
     let program = compile(lab.folder(), "files");
     let data = lab.folder().join("data");
-    let bytes: Vec<u8> = (0..10_000u32).map(|number| (number * number >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..10_000u32).map(|number| ((number * number) >> 3) as u8).collect();
     fs::write(&data, bytes).expect("the file can be written");
     let expected = Command::new(&program).arg(&data).output().expect("the program starts");
     let actual = lab.run(&["--console", "--file", "data:/some/where/data"], "./files", &["/some/where/data"]);

@@ -21,6 +21,7 @@ pub mod port;
 pub mod record;
 pub mod ring;
 pub mod snapshot;
+pub mod vm_flags;
 pub mod vmstat;
 
 /// Version of everything in this crate. The guest compares it with [`boot::BootInfo::version`] before it does

@@ -62,7 +62,7 @@ pub struct VmaEntry {
     pub inode: u64,
     /// String id of the file or name; 0 if none.
     pub name: u32,
-    /// [`VmaBits`].
+    /// [`crate::vm_flags::VmFlags`].
     pub bits: u32,
     /// Present PTEs, without the zero page.
     pub rss: u32,
@@ -88,39 +88,6 @@ pub struct VmaEntry {
     pub zero: u32,
     /// Zero.
     pub reserved: u32,
-}
-
-bitflags::bitflags! {
-    /// A VMA's properties, as `maps` and `VmFlags` show them.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct VmaBits: u32 {
-        /// Readable.
-        const READ = 1 << 0;
-        /// Writable.
-        const WRITE = 1 << 1;
-        /// Executable.
-        const EXEC = 1 << 2;
-        /// Shared.
-        const SHARED = 1 << 3;
-        /// May become readable.
-        const MAYREAD = 1 << 4;
-        /// May become writable.
-        const MAYWRITE = 1 << 5;
-        /// May become executable.
-        const MAYEXEC = 1 << 6;
-        /// May be shared.
-        const MAYSHARE = 1 << 7;
-        /// Grows down.
-        const GROWSDOWN = 1 << 8;
-        /// Counts against the commit limit.
-        const ACCOUNT = 1 << 9;
-        /// Reserves nothing.
-        const NORESERVE = 1 << 10;
-        /// Locked in memory.
-        const LOCKED = 1 << 11;
-        /// Never huge pages.
-        const NOHUGEPAGE = 1 << 12;
-    }
 }
 
 /// The machine's memory as a whole, in pages; `zone_count` [`ZoneEntry`]s follow.

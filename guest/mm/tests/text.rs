@@ -6,7 +6,8 @@ use std::{collections::HashMap, fs};
 use pagelab_mm::{
     abi::{
         code::Zone,
-        snapshot::{MemHeader, MmHeader, VmaBits, VmaEntry, ZoneEntry},
+        snapshot::{MemHeader, MmHeader, VmaEntry, ZoneEntry},
+        vm_flags::VmFlags,
         vmstat,
     },
     text,
@@ -59,8 +60,8 @@ fn parse_line(line: &str, strings: &mut Strings) -> (VmaEntry, String) {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (start, end) = fields[0].split_once('-').expect("a range");
     let hex = |text| u64::from_str_radix(text, 16).expect("a hexadecimal number");
-    let mut bits = VmaBits::empty();
-    for (letter, bit) in [('r', VmaBits::READ), ('w', VmaBits::WRITE), ('x', VmaBits::EXEC), ('s', VmaBits::MAYSHARE)] {
+    let mut bits = VmFlags::empty();
+    for (letter, bit) in [('r', VmFlags::READ), ('w', VmFlags::WRITE), ('x', VmFlags::EXEC), ('s', VmFlags::MAYSHARE)] {
         bits.set(bit, fields[1].contains(letter));
     }
     let name = fields.get(5).map_or(0, |_| strings.add(line[73..].trim_start()));
@@ -90,19 +91,19 @@ fn maps_are_linux_maps() {
 
 #[test]
 fn smaps_are_linux_smaps() {
-    const MNEMONICS: [(&str, VmaBits); 12] = [
-        ("rd", VmaBits::READ),
-        ("wr", VmaBits::WRITE),
-        ("ex", VmaBits::EXEC),
-        ("sh", VmaBits::SHARED),
-        ("mr", VmaBits::MAYREAD),
-        ("mw", VmaBits::MAYWRITE),
-        ("me", VmaBits::MAYEXEC),
-        ("ms", VmaBits::MAYSHARE),
-        ("gd", VmaBits::GROWSDOWN),
-        ("lo", VmaBits::LOCKED),
-        ("ac", VmaBits::ACCOUNT),
-        ("nr", VmaBits::NORESERVE),
+    const MNEMONICS: [(&str, VmFlags); 12] = [
+        ("rd", VmFlags::READ),
+        ("wr", VmFlags::WRITE),
+        ("ex", VmFlags::EXEC),
+        ("sh", VmFlags::SHARED),
+        ("mr", VmFlags::MAYREAD),
+        ("mw", VmFlags::MAYWRITE),
+        ("me", VmFlags::MAYEXEC),
+        ("ms", VmFlags::MAYSHARE),
+        ("gd", VmFlags::GROWSDOWN),
+        ("lo", VmFlags::LOCKED),
+        ("ac", VmFlags::ACCOUNT),
+        ("nr", VmFlags::NORESERVE),
     ];
     let text = linux("/proc/self/smaps");
     let lines: Vec<&str> = text.lines().collect();
@@ -124,7 +125,7 @@ fn smaps_are_linux_smaps() {
         {
             continue;
         }
-        let bits = MNEMONICS.iter().filter(|(name, _)| flags.contains(name)).map(|(_, bit)| *bit).collect::<VmaBits>();
+        let bits = MNEMONICS.iter().filter(|(name, _)| flags.contains(name)).map(|(_, bit)| *bit).collect::<VmFlags>();
         vma = VmaEntry {
             bits: bits.bits(),
             rss: pages("Rss"),

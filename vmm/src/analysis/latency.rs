@@ -3,6 +3,8 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::vm::clock::ticks_to_ns;
+
 /// Digits that percentiles are exact to.
 const SIGNIFICANT_DIGITS: u8 = 3;
 /// Longest time that is told apart: a day. What takes longer counts as a day.
@@ -62,14 +64,6 @@ impl Latency {
             sum: self.sum,
         }
     }
-}
-
-/// Ticks in nanoseconds; 0 where the clock's rate is not known.
-fn ticks_to_ns(ticks: u64, tsc_hz: u64) -> u64 {
-    if tsc_hz == 0 {
-        return 0;
-    }
-    u64::try_from(u128::from(ticks) * 1_000_000_000 / u128::from(tsc_hz)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

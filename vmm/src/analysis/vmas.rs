@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pagelab_abi::{
     code::{Moment, SnapshotKind, VmaOp},
-    snapshot::VmaBits,
+    vm_flags::VmFlags,
 };
 use rusqlite::OptionalExtension;
 use serde::Serialize;
@@ -93,7 +93,7 @@ fn last_map(run: &RunFile) -> Result<BTreeMap<u64, (u64, VmaFaults)>, RunFileErr
                 let vma = VmaFaults {
                     start: format!("{start:#x}"),
                     end: format!("{end:#x}"),
-                    perms: perms(VmaBits::from_bits_retain(row.get(2)?)),
+                    perms: perms(VmFlags::from_bits_retain(row.get(2)?)),
                     name: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
                     size_kb: end.saturating_sub(start) / 1024,
                     rss_kb: row.get::<_, u32>(4).map(u64::from)? * 4,
@@ -119,20 +119,20 @@ fn as_it_was_mapped(run: &RunFile, start: u64, vma: VmaFaults) -> Result<VmaFaul
         start: format!("{start:#x}"),
         end: format!("{end:#x}"),
         // The three PROT bits are the three lowest bits of a VMA.
-        perms: perms(VmaBits::from_bits_truncate(prot & 7)),
+        perms: perms(VmFlags::from_bits_truncate(prot & 7)),
         name: file.map_or_else(|| "(unmapped)".into(), |file| format!("{file} (unmapped)")),
         size_kb: end.saturating_sub(start) / 1024,
         ..vma
     })
 }
 
-fn perms(bits: VmaBits) -> String {
+fn perms(bits: VmFlags) -> String {
     let show = |bit, yes, no| if bits.contains(bit) { yes } else { no };
     [
-        show(VmaBits::READ, 'r', '-'),
-        show(VmaBits::WRITE, 'w', '-'),
-        show(VmaBits::EXEC, 'x', '-'),
-        show(VmaBits::SHARED, 's', 'p'),
+        show(VmFlags::READ, 'r', '-'),
+        show(VmFlags::WRITE, 'w', '-'),
+        show(VmFlags::EXEC, 'x', '-'),
+        show(VmFlags::SHARED, 's', 'p'),
     ]
     .iter()
     .collect()

@@ -9,7 +9,8 @@ use pagelab_abi::{
     code::{BulkKind, FaultKind, FrameOp, MigrateType, Moment, Owner, ProcessOp, SnapshotKind, VmaOp, Zone},
     event::{self, Payload},
     record::Record,
-    snapshot::{MemHeader, MissingSyscall, MmHeader, VmaBits, VmaEntry, ZoneEntry},
+    snapshot::{MemHeader, MissingSyscall, MmHeader, VmaEntry, ZoneEntry},
+    vm_flags::VmFlags,
     vmstat::{self, Counter},
 };
 use rusqlite::Connection;
@@ -190,7 +191,7 @@ impl Guest {
             file,
             reserved: 0,
         });
-        let bits = (VmaBits::READ | VmaBits::WRITE).bits();
+        let bits = (VmFlags::READ | VmFlags::WRITE).bits();
         self.vmas.push(VmaEntry { start, end, bits, name: file, ..Default::default() });
     }
 

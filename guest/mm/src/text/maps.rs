@@ -2,10 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use pagelab_abi::{
-    layout::PAGE_SIZE,
-    snapshot::{VmaBits, VmaEntry},
-};
+use pagelab_abi::{layout::PAGE_SIZE, snapshot::VmaEntry, vm_flags::VmFlags};
 
 use super::kb;
 
@@ -28,13 +25,13 @@ pub fn smaps(w: &mut dyn Write, vmas: &[VmaEntry], name: &Names<'_>) -> fmt::Res
     vmas.iter().try_for_each(|vma| {
         line(w, vma, name)?;
         fields(w, vma)?;
-        flags(w, VmaBits::from_bits_truncate(vma.bits))
+        flags(w, VmFlags::from_bits_truncate(vma.bits))
     })
 }
 
 /// One line of `maps`, which is also the head of an entry of `smaps`.
 fn line(w: &mut dyn Write, vma: &VmaEntry, name: &Names<'_>) -> fmt::Result {
-    let bits = VmaBits::from_bits_truncate(vma.bits);
+    let bits = VmFlags::from_bits_truncate(vma.bits);
     let mark = |bit, letter| if bits.contains(bit) { letter } else { '-' };
     let device = if vma.inode == 0 { (0, 0) } else { DEVICE };
     let mut counted = Counted { inner: w, count: 0 };
@@ -43,10 +40,10 @@ fn line(w: &mut dyn Write, vma: &VmaEntry, name: &Names<'_>) -> fmt::Result {
         "{:08x}-{:08x} {}{}{}{} {:08x} {:02x}:{:02x} {} ",
         vma.start,
         vma.end,
-        mark(VmaBits::READ, 'r'),
-        mark(VmaBits::WRITE, 'w'),
-        mark(VmaBits::EXEC, 'x'),
-        if bits.contains(VmaBits::MAYSHARE) { 's' } else { 'p' },
+        mark(VmFlags::READ, 'r'),
+        mark(VmFlags::WRITE, 'w'),
+        mark(VmFlags::EXEC, 'x'),
+        if bits.contains(VmFlags::MAYSHARE) { 's' } else { 'p' },
         vma.offset,
         device.0,
         device.1,
@@ -62,7 +59,7 @@ fn line(w: &mut dyn Write, vma: &VmaEntry, name: &Names<'_>) -> fmt::Result {
 fn fields(w: &mut dyn Write, vma: &VmaEntry) -> fmt::Result {
     let pages = |pages: u32| kb(u64::from(pages));
     let size = vma.end.saturating_sub(vma.start) / 1024;
-    let locked = vma.bits & VmaBits::LOCKED.bits() != 0;
+    let locked = vma.bits & VmFlags::LOCKED.bits() != 0;
     let table: [(&str, u64); 22] = [
         ("Size:", size),
         ("KernelPageSize:", PAGE_SIZE / 1024),
@@ -94,21 +91,21 @@ fn fields(w: &mut dyn Write, vma: &VmaEntry) -> fmt::Result {
 }
 
 /// Linux prints the mnemonics in the order of its own VM_* bits.
-fn flags(w: &mut dyn Write, bits: VmaBits) -> fmt::Result {
-    const MNEMONICS: [(VmaBits, &str); 13] = [
-        (VmaBits::READ, "rd"),
-        (VmaBits::WRITE, "wr"),
-        (VmaBits::EXEC, "ex"),
-        (VmaBits::SHARED, "sh"),
-        (VmaBits::MAYREAD, "mr"),
-        (VmaBits::MAYWRITE, "mw"),
-        (VmaBits::MAYEXEC, "me"),
-        (VmaBits::MAYSHARE, "ms"),
-        (VmaBits::GROWSDOWN, "gd"),
-        (VmaBits::LOCKED, "lo"),
-        (VmaBits::ACCOUNT, "ac"),
-        (VmaBits::NORESERVE, "nr"),
-        (VmaBits::NOHUGEPAGE, "nh"),
+fn flags(w: &mut dyn Write, bits: VmFlags) -> fmt::Result {
+    const MNEMONICS: [(VmFlags, &str); 13] = [
+        (VmFlags::READ, "rd"),
+        (VmFlags::WRITE, "wr"),
+        (VmFlags::EXEC, "ex"),
+        (VmFlags::SHARED, "sh"),
+        (VmFlags::MAYREAD, "mr"),
+        (VmFlags::MAYWRITE, "mw"),
+        (VmFlags::MAYEXEC, "me"),
+        (VmFlags::MAYSHARE, "ms"),
+        (VmFlags::GROWSDOWN, "gd"),
+        (VmFlags::LOCKED, "lo"),
+        (VmFlags::ACCOUNT, "ac"),
+        (VmFlags::NORESERVE, "nr"),
+        (VmFlags::NOHUGEPAGE, "nh"),
     ];
     w.write_str("VmFlags: ")?;
     for (_, mnemonic) in MNEMONICS.iter().filter(|(bit, _)| bits.contains(*bit)) {

@@ -14,85 +14,17 @@ mod split;
 mod tree;
 mod unmapped_area;
 
-use pagelab_abi::{
-    layout::{PAGE_SHIFT, STACK_GUARD_GAP},
-    snapshot::VmaBits,
-};
+use pagelab_abi::layout::{PAGE_SHIFT, STACK_GUARD_GAP};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::arena::Slot;
 
 pub use merge::Candidate;
+pub use pagelab_abi::vm_flags::VmFlags;
 pub use slots::Slots;
 
-bitflags::bitflags! {
-    /// A VMA's flags: the bits of [`VmaBits`], which snapshots carry.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
-    pub struct VmFlags: u32 {
-        /// Readable.
-        const READ = 1 << 0;
-        /// Writable.
-        const WRITE = 1 << 1;
-        /// Executable.
-        const EXEC = 1 << 2;
-        /// Shared.
-        const SHARED = 1 << 3;
-        /// mprotect may make it readable.
-        const MAYREAD = 1 << 4;
-        /// mprotect may make it writable.
-        const MAYWRITE = 1 << 5;
-        /// mprotect may make it executable.
-        const MAYEXEC = 1 << 6;
-        /// A shared mapping.
-        const MAYSHARE = 1 << 7;
-        /// Grows down: a stack.
-        const GROWSDOWN = 1 << 8;
-        /// Counts against the commit limit.
-        const ACCOUNT = 1 << 9;
-        /// Reserves nothing.
-        const NORESERVE = 1 << 10;
-        /// Locked in memory.
-        const LOCKED = 1 << 11;
-        /// Never huge pages (MAP_STACK asks for it).
-        const NOHUGEPAGE = 1 << 12;
-    }
-}
-
-const _: () = {
-    let (mut mine, mut theirs) = (0, 0);
-    let (names, bits) = (<VmFlags as bitflags::Flags>::FLAGS, <VmaBits as bitflags::Flags>::FLAGS);
-    assert!(names.len() == bits.len());
-    let mut i = 0;
-    while i < names.len() {
-        assert!(names[i].value().bits() == bits[i].value().bits());
-        mine |= names[i].value().bits();
-        theirs |= bits[i].value().bits();
-        i += 1;
-    }
-    assert!(mine == theirs && mine & Vma::RED == 0);
-};
-
-impl VmFlags {
-    /// Readable, writable or executable: a VMA with none of them is a PROT_NONE one.
-    pub const ACCESS: VmFlags = VmFlags::READ.union(VmFlags::WRITE).union(VmFlags::EXEC);
-    /// What mprotect may later allow in a private mapping.
-    pub const MAY: VmFlags = VmFlags::MAYREAD.union(VmFlags::MAYWRITE).union(VmFlags::MAYEXEC);
-
-    /// Counts in VmData: private, writable, no stack.
-    pub const fn is_data(self) -> bool {
-        self.bits() & (Self::WRITE.bits() | Self::SHARED.bits() | Self::GROWSDOWN.bits()) == Self::WRITE.bits()
-    }
-
-    /// Counts in VmStk.
-    pub const fn is_stack(self) -> bool {
-        self.contains(Self::GROWSDOWN)
-    }
-
-    /// Counts in VmExe and VmLib: executable, not writable, no stack.
-    pub const fn is_exec(self) -> bool {
-        self.bits() & (Self::EXEC.bits() | Self::WRITE.bits() | Self::GROWSDOWN.bits()) == Self::EXEC.bits()
-    }
-}
+// The tree node's colour shares a word with the flags.
+const _: () = assert!(VmFlags::all().bits() & Vma::RED == 0);
 
 /// Which file is mapped: its slot in [`crate::context::Context::files`]. 0 is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
