@@ -12,12 +12,24 @@ pub fn compile(folder: &Path, name: &str) -> PathBuf {
 
 /// Compiles `tests/programs/NAME.c` with `gcc -O2`, linked as `link` says, into `folder`.
 pub fn compile_as(folder: &Path, name: &str, link: &str) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name).with_extension("c");
+    gcc(folder, name, name, &[link, "-O2"], &["-lm"])
+}
+
+/// Compiles `tests/programs/hostile/NAME.c`, which uses no C library: what it does is all that happens.
+pub fn compile_bare(folder: &Path, name: &str) -> PathBuf {
+    let flags = ["-static", "-O1", "-nostdlib", "-ffreestanding", "-fno-stack-protector"];
+    let quiet = ["-Wno-array-bounds", "-Wno-unused-function"];
+    gcc(folder, &format!("hostile/{name}"), name, &[&flags[..], &quiet].concat(), &["-Wl,-z,noseparate-code"])
+}
+
+fn gcc(folder: &Path, source: &str, name: &str, flags: &[&str], libraries: &[&str]) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(source).with_extension("c");
     let program = folder.join(name);
     let output = Command::new("gcc")
-        .args([link, "-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+        .args(flags)
+        .args(["-Wall", "-Wextra", "-Werror", "-o"])
         .args([&program, &source])
-        .arg("-lm")
+        .args(libraries)
         .output()
         .unwrap_or_else(|error| panic!("gcc: {error}; scripts/setup.sh installs it"));
     assert!(output.status.success(), "gcc {}: {}", source.display(), String::from_utf8_lossy(&output.stderr));

@@ -59,6 +59,8 @@ bitflags::bitflags! {
         const TRACE = 1 << 0;
         /// CPUID faulting is there: use it and answer ring 3 from [`BootInfo::cpuid`].
         const CPUID_FAULTING = 1 << 1;
+        /// Ring 3 runs natively and ring 0 in KVM's emulator: KVM over PVM, with shadow paging.
+        const RING_0_EMULATED = 1 << 2;
     }
 }
 

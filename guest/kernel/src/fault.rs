@@ -1,6 +1,7 @@
 //! Page faults of the program, and the faults the kernel takes on its behalf.
 
 pub(crate) mod signal;
+mod undecoded;
 
 use pagelab_abi::{boot::CpuidLeaf, code::FaultKind, event};
 use pagelab_mm::{

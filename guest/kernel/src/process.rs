@@ -31,6 +31,8 @@ pub(crate) struct Process {
     pub(crate) open_files: OpenFiles,
     /// Where its registered rseq area is; 0 if there is none.
     pub(crate) rseq: u64,
+    /// The signature it was registered with.
+    pub(crate) rseq_signature: u32,
     /// Where the system call under way came from.
     pub(crate) syscall_rip: u64,
 }
@@ -46,6 +48,7 @@ impl Process {
             text_bytes: 0,
             open_files: OpenFiles::new(stdin),
             rseq: 0,
+            rseq_signature: 0,
             syscall_rip: 0,
         }
     }

@@ -9,7 +9,7 @@ use core::{
 };
 
 use pagelab_abi::{
-    boot::{BootInfo, CpuidLeaf},
+    boot::{BootFlags, BootInfo, CpuidLeaf},
     code::{BulkKind, Moment},
 };
 use pagelab_mm::context::Context;
@@ -20,7 +20,7 @@ use crate::{
     machine::KernelMachine,
     process::Process,
     random::Random,
-    syscall::MissingSyscalls,
+    syscall::{Buffers, MissingSyscalls},
     text::Text,
     trace::{SnapshotBuffer, Tracer},
 };
@@ -44,6 +44,8 @@ pub(crate) struct Kernel {
     pub(crate) random: Random,
     /// System calls answered with ENOSYS.
     pub(crate) missing: MissingSyscalls,
+    /// Buffers of the vectored transfer under way.
+    pub(crate) buffers: Buffers,
     pub(crate) snapshot: SnapshotBuffer,
     text: Text,
 }
@@ -59,9 +61,16 @@ impl Kernel {
             clock: LogicalClock::default(),
             random: Random::new(boot.seed),
             missing: MissingSyscalls::new(),
+            buffers: Buffers::new(),
             snapshot: SnapshotBuffer::new(),
             text: Text::new(),
         }
+    }
+
+    /// Whether ring 3 runs natively and ring 0 in KVM's emulator.
+    #[inline]
+    pub(crate) fn ring_0_is_emulated(&self) -> bool {
+        BootFlags::from_bits_retain(self.boot.flags).contains(BootFlags::RING_0_EMULATED)
     }
 
     /// The CPU model for ring 3.

@@ -32,7 +32,7 @@ pub(crate) extern "C" fn trap(frame: &mut TrapFrame) {
     let Some(kernel) = (unsafe { state::get() }) else { panic!("ring 3 trapped before a program was started") };
     let vector = frame.vector;
     match vector {
-        PAGE_FAULT if !is_broken_syscall(frame) => fault::user_fault(kernel, frame),
+        PAGE_FAULT if !is_broken_syscall(kernel, frame) => fault::user_fault(kernel, frame),
         PAGE_FAULT => {
             frame.rip = frame.rcx;
             frame.rflags = frame.r11;
@@ -56,12 +56,15 @@ fn system_call(kernel: &mut Kernel, frame: &mut TrapFrame) {
 }
 
 /// Whether this page fault is a `syscall` that shadow-paging hosts deliver with the program's CS: the fetch at LSTAR
-/// then faults. A program that jumps to LSTAR itself looks the same and is served the same, with RCX and R11 as it
-/// left them.
+/// then faults. There a program that jumps to LSTAR itself looks the same and is served the same, with RCX and R11 as
+/// it left them; elsewhere it dies of the jump.
 #[inline(always)]
-fn is_broken_syscall(frame: &TrapFrame) -> bool {
+fn is_broken_syscall(kernel: &Kernel, frame: &TrapFrame) -> bool {
     let entry = syscall_address();
-    frame.error == USER_FETCH_PRESENT && frame.rip == entry && frame.fault_address == entry
+    frame.rip == entry
+        && frame.error == USER_FETCH_PRESENT
+        && frame.fault_address == entry
+        && kernel.ring_0_is_emulated()
 }
 
 /// Ring 0 never faults by design: this is the kernel's own bug.

@@ -9,11 +9,19 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{fault, state::Kernel};
 
-/// A range that lies in the user half.
-fn check(address: u64, length: u64) -> Result<(), Errno> {
+/// Fails with EFAULT unless the range lies in the user half, as Linux's access_ok: an empty one must, too.
+pub(crate) fn check(address: u64, length: u64) -> Result<(), Errno> {
     match address.checked_add(length) {
         Some(end) if end <= TASK_SIZE => Ok(()),
         _ => Err(Errno::EFAULT),
+    }
+}
+
+/// What a transfer answers: the bytes it moved before it stopped, or why it moved none.
+pub(crate) fn moved(outcome: Result<(), Errno>, bytes: u64) -> Result<u64, Errno> {
+    match outcome {
+        Err(errno) if bytes == 0 => Err(errno),
+        _ => Ok(bytes),
     }
 }
 

@@ -132,6 +132,7 @@ impl Vm {
         let mut flags = BootFlags::empty();
         flags.set(BootFlags::TRACE, config.trace);
         flags.set(BootFlags::CPUID_FAULTING, cpuid == CpuidView::Faulting);
+        flags.set(BootFlags::RING_0_EMULATED, is_pvm());
         let options = BootOptions { flags, seed: config.seed, window: window.extent(), cpuid: model() };
         let entry = boot::load(&ram, config.image, &config.program, &options)?;
         cpu::enter_long_mode(&vcpu, entry).map_err(VmError::kvm("set the registers"))?;

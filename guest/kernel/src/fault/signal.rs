@@ -5,6 +5,7 @@ use core::fmt;
 use pagelab_abi::code::{BulkKind, FaultKind};
 use pagelab_mm::{fault::Access, vma::VmFlags};
 
+use super::undecoded;
 use crate::{arch::frame::TrapFrame, process::Process, state::Kernel, user_copy};
 
 const SIGILL: u32 = 4;
@@ -41,7 +42,11 @@ pub(super) fn page_fault(kernel: &mut Kernel, frame: &TrapFrame, kind: FaultKind
 /// A CPU exception that is not a page fault.
 #[cold]
 pub(crate) fn exception(kernel: &mut Kernel, frame: &TrapFrame, vector: u64) -> ! {
+    let code = code_at(kernel, frame.rip);
     let (signal, name) = match vector {
+        6 if kernel.ring_0_is_emulated() && undecoded::is_general_protection(code.bytes()) => {
+            (SIGSEGV, "SIGSEGV (general protection, which this host reports as an invalid opcode)")
+        }
         0 => (SIGFPE, "SIGFPE (divide error)"),
         1 => (SIGTRAP, "SIGTRAP (debug exception)"),
         3 => (SIGTRAP, "SIGTRAP (breakpoint)"),
@@ -54,7 +59,6 @@ pub(crate) fn exception(kernel: &mut Kernel, frame: &TrapFrame, vector: u64) -> 
         13 => (SIGSEGV, "SIGSEGV (general protection)"),
         _ => (SIGSEGV, "SIGSEGV (exception)"),
     };
-    let code = code_at(kernel, frame.rip);
     kernel.say(
         BulkKind::Diagnosis,
         format_args!(
@@ -97,12 +101,18 @@ struct Code {
     length: usize,
 }
 
+impl Code {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.length == 0 {
             return f.write_str("not readable");
         }
-        for (index, byte) in self.bytes[..self.length].iter().enumerate() {
+        for (index, byte) in self.bytes().iter().enumerate() {
             write!(f, "{}{byte:02x}", if index == 0 { "" } else { " " })?;
         }
         Ok(())

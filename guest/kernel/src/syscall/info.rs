@@ -15,13 +15,14 @@ const INFINITY: u64 = u64::MAX;
 
 /// Limits on memory are kept and obeyed; the others are fixed.
 pub(super) fn prlimit64(kernel: &mut Kernel, &[pid, resource, new, old, ..]: &Args) -> Result {
-    if pid != 0 && pid != u64::from(kernel.process.pid) {
+    let wanted = if new == 0 { None } else { Some(user_copy::get::<[u64; 2]>(kernel, new)?) };
+    let (pid, resource) = (pid as u32, u64::from(resource as u32));
+    if pid != 0 && pid != kernel.process.pid {
         return Err(Errno::ESRCH);
     }
     if resource >= RLIMITS {
         return Err(Errno::EINVAL);
     }
-    let wanted = if new == 0 { None } else { Some(user_copy::get::<[u64; 2]>(kernel, new)?) };
     let limits = &mut kernel.process.space.limits;
     let current = match resource {
         RLIMIT_DATA => limits.data,

@@ -12,11 +12,11 @@ use super::{Args, Result};
 use crate::{open_files::What, state::Kernel, user_copy};
 
 /// Advice (Linux's `mman-common.h`).
-const MADV_NORMAL: u64 = 0;
-const MADV_RANDOM: u64 = 1;
-const MADV_SEQUENTIAL: u64 = 2;
-const MADV_WILLNEED: u64 = 3;
-const MADV_DONTNEED: u64 = 4;
+const MADV_NORMAL: u32 = 0;
+const MADV_RANDOM: u32 = 1;
+const MADV_SEQUENTIAL: u32 = 2;
+const MADV_WILLNEED: u32 = 3;
+const MADV_DONTNEED: u32 = 4;
 
 pub(super) fn mmap(kernel: &mut Kernel, &[addr, length, protection, flags, fd, offset]: &Args) -> Result {
     if !offset.is_multiple_of(PAGE_SIZE) {
@@ -47,7 +47,8 @@ pub(super) fn brk(kernel: &mut Kernel, &[end, ..]: &Args) -> Result {
 }
 
 pub(super) fn madvise(kernel: &mut Kernel, &[start, length, advice, ..]: &Args) -> Result {
-    match advice {
+    // A C int: the high half of the register says nothing.
+    match advice as u32 {
         MADV_DONTNEED => kernel.process.space.madvise_dontneed(&mut kernel.mm, start, length).map(|()| 0),
         MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED => hint(kernel, start, length),
         _ => Err(Errno::EINVAL),
@@ -89,7 +90,11 @@ pub(super) fn mincore(kernel: &mut Kernel, &[start, length, vector, ..]: &Args) 
     if !start.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
+    if user_copy::check(start, length).is_err() {
+        return Err(Errno::ENOMEM);
+    }
     let pages = length.div_ceil(PAGE_SIZE);
+    user_copy::check(vector, pages)?;
     // The answer goes out in pieces, since writing it may itself bring pages in.
     let mut answer = [0; 256];
     let mut done = 0;

@@ -2,12 +2,14 @@
 
 mod file;
 mod info;
+mod io;
 mod memory;
 mod missing;
 mod path;
 mod process;
 mod time;
 
+pub(crate) use io::Buffers;
 use linux_raw_sys::general as nr;
 pub(crate) use missing::MissingSyscalls;
 use pagelab_abi::event;
@@ -44,14 +46,14 @@ pub(crate) fn dispatch(kernel: &mut Kernel, frame: &mut TrapFrame) {
 
 fn call(kernel: &mut Kernel, number: u32, args: &Args) -> Result {
     match number {
-        nr::__NR_read => file::read(kernel, args),
-        nr::__NR_write => file::write(kernel, args),
-        nr::__NR_readv => file::readv(kernel, args),
-        nr::__NR_writev => file::writev(kernel, args),
+        nr::__NR_read => io::read(kernel, args),
+        nr::__NR_write => io::write(kernel, args),
+        nr::__NR_readv => io::readv(kernel, args),
+        nr::__NR_writev => io::writev(kernel, args),
         nr::__NR_close => file::close(kernel, args),
         nr::__NR_open => file::open(kernel, args),
         nr::__NR_openat => file::openat(kernel, args),
-        nr::__NR_pread64 => file::pread64(kernel, args),
+        nr::__NR_pread64 => io::pread64(kernel, args),
         nr::__NR_lseek => file::lseek(kernel, args),
         nr::__NR_fstat => path::fstat(kernel, args),
         nr::__NR_newfstatat => path::newfstatat(kernel, args),

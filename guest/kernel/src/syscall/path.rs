@@ -10,6 +10,8 @@ use crate::{files::FileEntry, open_files::What, state::Kernel, user_copy};
 /// "Relative to the working directory", which is the root.
 pub(super) const AT_FDCWD: u64 = -100i64 as u64;
 const AT_EMPTY_PATH: u64 = 0x1000;
+/// Flags that newfstatat knows: AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, AT_EMPTY_PATH, AT_STATX_SYNC_TYPE.
+const STAT_FLAGS: u32 = 0x100 | 0x800 | 0x1000 | 0x6000;
 /// Longest path, its NUL included (PATH_MAX).
 const PATH_MAX: usize = 4096;
 /// The link that names the running program.
@@ -102,6 +104,9 @@ pub(super) fn fstat(kernel: &mut Kernel, &[fd, address, ..]: &Args) -> Result {
 pub(super) fn newfstatat(kernel: &mut Kernel, &[at, path, address, flags, ..]: &Args) -> Result {
     let mut buffer = [0; PATH_MAX];
     let length = user_copy::string(kernel, path, &mut buffer)?;
+    if flags as u32 & !STAT_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
     let stat = if length == 0 && flags & AT_EMPTY_PATH != 0 && at as i32 != AT_FDCWD as i32 {
         Stat::of_descriptor(kernel, at)?
     } else {

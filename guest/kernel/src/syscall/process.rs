@@ -3,37 +3,33 @@
 
 use pagelab_abi::layout::TASK_SIZE;
 use pagelab_mm::errno::Errno;
-use x86_64::{
-    VirtAddr,
-    registers::model_specific::{FsBase, Msr},
-};
+use x86_64::registers::model_specific::Msr;
 
 use super::{Args, Result};
 use crate::{process::Process, state::Kernel, user_copy};
 
-const ARCH_SET_GS: u64 = 0x1001;
-const ARCH_SET_FS: u64 = 0x1002;
-const ARCH_GET_FS: u64 = 0x1003;
-const ARCH_GET_GS: u64 = 0x1004;
-/// IA32_GS_BASE: the kernel leaves GS to the program.
-const GS_BASE: u32 = 0xc000_0101;
+const ARCH_SET_GS: u32 = 0x1001;
+const ARCH_SET_FS: u32 = 0x1002;
+const ARCH_GET_FS: u32 = 0x1003;
+const ARCH_GET_GS: u32 = 0x1004;
+/// IA32_FS_BASE and IA32_GS_BASE: the kernel leaves both to the program.
+const FS_BASE: Msr = Msr::new(0xc000_0100);
+const GS_BASE: Msr = Msr::new(0xc000_0101);
 
 pub(super) fn arch_prctl(kernel: &mut Kernel, &[code, address, ..]: &Args) -> Result {
+    let code = code as u32;
+    let mut base = if matches!(code, ARCH_SET_FS | ARCH_GET_FS) { FS_BASE } else { GS_BASE };
     match code {
         ARCH_SET_FS | ARCH_SET_GS if address >= TASK_SIZE => Err(Errno::EPERM),
-        ARCH_SET_FS => {
-            FsBase::write(VirtAddr::new(address));
+        ARCH_SET_FS | ARCH_SET_GS => {
+            // SAFETY: the address is canonical, and the kernel uses neither FS nor GS.
+            unsafe { base.write(address) };
             Ok(0)
         }
-        ARCH_SET_GS => {
-            // SAFETY: the address is canonical, and the kernel does not use GS.
-            unsafe { Msr::new(GS_BASE).write(address) };
-            Ok(0)
-        }
-        ARCH_GET_FS => user_copy::put(kernel, address, &FsBase::read().as_u64()).map(|()| 0),
-        ARCH_GET_GS => {
-            // SAFETY: reading this MSR has no effect.
-            let base = unsafe { Msr::new(GS_BASE).read() };
+        ARCH_GET_FS | ARCH_GET_GS => {
+            // A program with wrfsbase may have put any address there that its CPU takes.
+            // SAFETY: reading these MSRs has no effect.
+            let base = unsafe { base.read() };
             user_copy::put(kernel, address, &base).map(|()| 0)
         }
         _ => Err(Errno::EINVAL),
@@ -48,12 +44,21 @@ pub(super) fn set_robust_list(&[_, length, ..]: &Args) -> Result {
 
 /// Registers a restartable-sequences area (Linux's `struct rseq`, 32 bytes). The one CPU is number 0 for ever, and
 /// nothing preempts or migrates the program, so that the area never changes afterwards.
-pub(super) fn rseq(kernel: &mut Kernel, &[area, length, flags, ..]: &Args) -> Result {
-    const UNREGISTER: u64 = 1;
+pub(super) fn rseq(kernel: &mut Kernel, &[area, length, flags, signature, ..]: &Args) -> Result {
+    const UNREGISTER: u32 = 1;
     const SIZE: u64 = 32;
     const CPU_ID_UNINITIALIZED: u32 = u32::MAX;
+    let (flags, length, signature) = (flags as u32, u64::from(length as u32), signature as u32);
     let registered = kernel.process.rseq;
     match flags {
+        0 | UNREGISTER
+            if registered != 0
+                && registered == area
+                && length == SIZE
+                && kernel.process.rseq_signature != signature =>
+        {
+            Err(Errno::EPERM)
+        }
         UNREGISTER if registered == 0 || registered != area || length != SIZE => Err(Errno::EINVAL),
         UNREGISTER => {
             user_copy::put(kernel, area, &[0, CPU_ID_UNINITIALIZED])?;
@@ -67,6 +72,7 @@ pub(super) fn rseq(kernel: &mut Kernel, &[area, length, flags, ..]: &Args) -> Re
             user_copy::put(kernel, area, &[0u32, 0])?;
             user_copy::put(kernel, area + 20, &[0u32, 0])?;
             kernel.process.rseq = area;
+            kernel.process.rseq_signature = signature;
             Ok(0)
         }
         _ => Err(Errno::EINVAL),
@@ -78,13 +84,16 @@ pub(super) fn exit(kernel: &mut Kernel, &[status, ..]: &Args) -> Result {
 }
 
 pub(super) fn getrandom(kernel: &mut Kernel, &[buffer, length, flags, ..]: &Args) -> Result {
+    /// Linux's MAX_RW_COUNT.
+    const MAX_RANDOM: u64 = 0x7fff_f000;
     const KNOWN: u64 = 1 | 2 | 4;
     const RANDOM_AND_INSECURE: u64 = 2 | 4;
+    let flags = u64::from(flags as u32);
     if flags & !KNOWN != 0 || flags & RANDOM_AND_INSECURE == RANDOM_AND_INSECURE {
         return Err(Errno::EINVAL);
     }
-    let length = length.min(i32::MAX as u64);
-    user_copy::pieces(kernel, buffer, length, true, |kernel, pfn, offset, length, _| {
+    let mut filled = 0;
+    let outcome = user_copy::pieces(kernel, buffer, length.min(MAX_RANDOM), true, |kernel, pfn, offset, length, _| {
         let mut bytes = [0; 64];
         let mut done = 0;
         while done < length {
@@ -93,7 +102,8 @@ pub(super) fn getrandom(kernel: &mut Kernel, &[buffer, length, flags, ..]: &Args
             kernel.mm.machine.write(pfn, offset + done, piece);
             done += piece.len();
         }
+        filled += length as u64;
         Ok(())
-    })?;
-    Ok(length)
+    });
+    user_copy::moved(outcome, filled)
 }

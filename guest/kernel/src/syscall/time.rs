@@ -5,14 +5,14 @@ use pagelab_mm::errno::Errno;
 use super::{Args, Result};
 use crate::{state::Kernel, user_copy};
 
-const CLOCK_REALTIME: u64 = 0;
-const CLOCK_REALTIME_COARSE: u64 = 5;
-const CLOCK_BOOTTIME: u64 = 7;
+const CLOCK_REALTIME: u32 = 0;
+const CLOCK_REALTIME_COARSE: u32 = 5;
+const CLOCK_BOOTTIME: u32 = 7;
 /// Clocks that count from the start: monotonic, process and thread CPU time, raw, coarse, boot time.
-const SINCE_BOOT: [u64; 6] = [1, 2, 3, 4, 6, CLOCK_BOOTTIME];
+const SINCE_BOOT: [u32; 6] = [1, 2, 3, 4, 6, CLOCK_BOOTTIME];
 
 pub(super) fn clock_gettime(kernel: &mut Kernel, &[clock, address, ..]: &Args) -> Result {
-    let (seconds, nanoseconds) = match clock {
+    let (seconds, nanoseconds) = match clock as u32 {
         CLOCK_REALTIME | CLOCK_REALTIME_COARSE => kernel.clock.realtime(),
         clock if SINCE_BOOT.contains(&clock) => kernel.clock.monotonic(),
         _ => return Err(Errno::EINVAL),
@@ -21,6 +21,7 @@ pub(super) fn clock_gettime(kernel: &mut Kernel, &[clock, address, ..]: &Args) -
 }
 
 pub(super) fn clock_getres(kernel: &mut Kernel, &[clock, address, ..]: &Args) -> Result {
+    let clock = clock as u32;
     if clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE && !SINCE_BOOT.contains(&clock) {
         return Err(Errno::EINVAL);
     }
