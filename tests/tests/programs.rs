@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -88,6 +89,32 @@ fn a_static_c_program() {
 #[test]
 fn a_position_independent_static_c_program() {
     everyday("-static-pie");
+}
+
+/// Runs a compiled C program in both places and compares output and exit status.
+fn same_c(lab: &Lab, program: &Path, args: &[&str]) {
+    let expected = Command::new(program).args(args).stdin(Stdio::null()).output().expect("the program starts");
+    let actual = lab.run(&["--console"], program.to_str().expect("text"), args);
+    let case = format!("{} {args:?}: {}", program.display(), text(&actual));
+    assert_eq!(String::from_utf8_lossy(&actual.stdout), String::from_utf8_lossy(&expected.stdout), "{case}");
+    assert_eq!(exit_status(&actual), exit_status(&expected), "{case}");
+}
+
+#[test]
+fn what_is_taken_away_is_gone_at_once() {
+    let lab = lab!();
+    let program = compile(lab.folder(), "stale");
+    for how in ["bytes", "read-only", "no-access", "no-execute", "unmapped", "shrunk-heap"] {
+        same_c(&lab, &program, &[how]);
+    }
+}
+
+#[test]
+fn calls_and_faults_keep_what_is_the_programs() {
+    let lab = lab!();
+    let program = compile(lab.folder(), "registers");
+    same_c(&lab, &program, &[]);
+    same_c(&lab, &program, &["misaligned"]);
 }
 
 #[test]

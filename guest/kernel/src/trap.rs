@@ -20,7 +20,7 @@ const GENERAL_PROTECTION: u64 = 13;
 const USER_FETCH_PRESENT: u64 = 0x15;
 
 /// RFLAGS bits that a program may set by itself (SDM vol. 1, 3.4.3), and the two that are always set in ring 3.
-const USER_FLAGS: u64 = 0x0024_0dd5;
+const USER_FLAGS: u64 = 0x0024_4dd5;
 const RESERVED_AND_IF: u64 = 0x202;
 
 /// Called by the entry code for every trap and system call.

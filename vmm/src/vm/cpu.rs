@@ -13,8 +13,9 @@ use pagelab_abi::{
 
 use super::{cpuid, machine::is_pvm};
 
-/// CR0: protection, math-coprocessor monitoring, extension type, numeric errors, write protection, paging.
-const CR0: u64 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31;
+/// CR0: protection, math-coprocessor monitoring, extension type, numeric errors, write protection, alignment checks for
+/// programs that ask for them, paging.
+const CR0: u64 = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 18 | 1 << 31;
 /// CR4: PAE, global pages, FXSAVE and SSE exceptions.
 const CR4: u64 = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 10;
 /// EFER: SYSCALL, long mode enabled and active, no-execute.

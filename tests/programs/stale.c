@@ -1,0 +1,70 @@
+// Takes rights and pages away from memory that was just used. A translation that outlives the change shows as a wrong
+// byte, or as a program that goes on where it must die.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, PAGES = 32, ROUNDS = 3 };
+
+static volatile unsigned char *map(int protection) {
+    void *area = mmap(NULL, PAGES * PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED) {
+        perror("mmap");
+        exit(2);
+    }
+    return area;
+}
+
+static unsigned stale_bytes(void) {
+    unsigned stale = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        volatile unsigned char *area = map(PROT_READ | PROT_WRITE);
+        for (int i = 0; i < PAGES; i++) stale += area[i * PAGE] != 0;
+        // The zero page must not stay behind what was read.
+        for (int i = 0; i < PAGES; i++) area[i * PAGE] = i + 1;
+        for (int i = 0; i < PAGES; i++) stale += area[i * PAGE] != i + 1;
+        madvise((void *)area, PAGES * PAGE, MADV_DONTNEED);
+        for (int i = 0; i < PAGES; i++) stale += area[i * PAGE] != 0;
+        for (int i = 0; i < PAGES; i++) area[i * PAGE] = i + 1;
+        mprotect((void *)area, PAGES * PAGE, PROT_READ);
+        for (int i = 0; i < PAGES; i++) stale += area[i * PAGE] != i + 1;
+        mprotect((void *)area, PAGES * PAGE, PROT_READ | PROT_WRITE);
+        for (int i = 0; i < PAGES; i++) area[i * PAGE]++;
+        mmap((void *)area, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        for (int i = 0; i < PAGES; i++) stale += area[i * PAGE] != 0;
+        munmap((void *)area, PAGES * PAGE);
+    }
+    return stale;
+}
+
+int main(int argc, char **argv) {
+    const char *how = argc > 1 ? argv[1] : "";
+    volatile unsigned char *area = map(PROT_READ | PROT_WRITE | PROT_EXEC);
+    area[0] = 0xc3; // ret
+    if (!strcmp(how, "bytes")) {
+        printf("stale bytes: %u\n", stale_bytes());
+        return 0;
+    } else if (!strcmp(how, "read-only")) {
+        mprotect((void *)area, PAGE, PROT_READ);
+        area[0] = 1;
+    } else if (!strcmp(how, "no-access")) {
+        mprotect((void *)area, PAGE, PROT_NONE);
+        area[1] = area[0];
+    } else if (!strcmp(how, "no-execute")) {
+        ((void (*)(void))area)();
+        mprotect((void *)area, PAGE, PROT_READ | PROT_WRITE);
+        ((void (*)(void))area)();
+    } else if (!strcmp(how, "unmapped")) {
+        munmap((void *)area, PAGE);
+        area[0] = 1;
+    } else if (!strcmp(how, "shrunk-heap")) {
+        volatile unsigned char *heap = sbrk(8 * PAGE);
+        heap[5 * PAGE] = 1;
+        sbrk(-4 * PAGE);
+        heap[5 * PAGE] = 2;
+    }
+    printf("still alive\n");
+    return 1;
+}
