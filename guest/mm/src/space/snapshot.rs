@@ -28,7 +28,8 @@ impl AddressSpace {
             data_vm: usage.data_vm,
             stack_vm: usage.stack_vm,
             exec_vm: usage.exec_vm,
-            pgtables_bytes: self.tables.tables * PAGE_SIZE,
+            // As in Linux, the top table does not count.
+            pgtables_bytes: (self.tables.tables - 1) * PAGE_SIZE,
             swap: 0,
             text_bytes,
             min_flt: usage.min_flt,
