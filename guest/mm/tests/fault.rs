@@ -349,7 +349,7 @@ fn without_frames_nothing_changes() {
     world.map_file(RW, map::PRIVATE);
     world.space.tables.leaf(&mut world.cx, BASE).expect("there is memory");
     let taken = world.exhaust();
-    world.expect(BASE, Access::Read, FaultKind::Oom, Counted { pgmajfault: 1, ..FAILED });
+    world.expect(BASE, Access::Read, FaultKind::Oom, FAILED);
     world.expect(BASE, Access::Write, FaultKind::Oom, FAILED);
     world.refill(taken);
     world.expect(BASE, Access::Read, FaultKind::FileRead, Counted { rss_file: 1, ..MAJOR });

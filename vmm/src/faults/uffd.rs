@@ -269,7 +269,9 @@ impl Handler {
             .iter()
             .position(|vcpu| vcpu.thread_id() == message.thread_id && vcpu.in_guest())
             .map(|index| index as u16);
-        self.fill(message.address & !(PAGE_SIZE - 1))?;
+        if !self.fill(message.address & !(PAGE_SIZE - 1))? {
+            return Ok(());
+        }
         let tsc_end = rdtsc();
         let Some(extent) = self.extents.iter().find(|extent| message.address.wrapping_sub(extent.host) < extent.size)
         else {
@@ -289,24 +291,25 @@ impl Handler {
         Ok(())
     }
 
-    /// Puts zeros behind a page and wakes who waits for it.
-    fn fill(&mut self, page: u64) -> io::Result<()> {
+    /// Puts zeros behind a page and wakes who waits for it; false if nobody waits any more.
+    fn fill(&mut self, page: u64) -> io::Result<bool> {
         loop {
             let mut copy = uffdio_copy { dst: page, src: ZEROS.0.as_ptr() as u64, len: PAGE_SIZE, mode: 0, copy: 0 };
             match call(&self.uffd, UFFDIO_COPY, &mut copy) {
                 Ok(()) => {
                     self.tally.copied += 1;
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EEXIST) => {
                         self.tally.already_there += 1;
-                        return call(&self.uffd, UFFDIO_WAKE, &mut uffdio_range { start: page, len: PAGE_SIZE });
+                        call(&self.uffd, UFFDIO_WAKE, &mut uffdio_range { start: page, len: PAGE_SIZE })?;
+                        return Ok(true);
                     }
                     // The address space is being changed; it will be free in a moment.
                     Some(libc::EAGAIN) => thread::yield_now(),
                     // Unregistered meanwhile: the waiting vCPU has been let go.
-                    Some(libc::ENOENT) => return Ok(()),
+                    Some(libc::ENOENT) => return Ok(false),
                     _ => return Err(error),
                 },
             }

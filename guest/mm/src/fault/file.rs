@@ -60,10 +60,6 @@ fn read_page<M: Machine, T: Trace>(cx: &mut Context<M, T>, target: &Target) -> R
             Ok((pfn, missed))
         }
         Err(ReadError::PastEnd) => Err(FaultKind::SigBus),
-        // Only a page that is not cached needs memory.
-        Err(ReadError::OutOfMemory) => {
-            cx.stats.add(Counter::Pgmajfault, 1);
-            Err(FaultKind::Oom)
-        }
+        Err(ReadError::OutOfMemory) => Err(FaultKind::Oom),
     }
 }

@@ -14,12 +14,12 @@
 //! | prot | 1 | min | | 1 if it became writable | |
 //! | spurious | 1 | min | | | |
 //! | sigbus | 1 | | | | |
-//! | oom | 1 | | 1 if a file page was being read in | | |
+//! | oom | 1 | | | | |
 //! | segv_maperr, segv_accerr | | | | | |
 //!
 //! Linux counts pgfault for whatever reaches handle_mm_fault, whether it succeeds or not, and a process's own faults
-//! only for success. A fault without a VMA that grants the access does not get there. pgmajfault is counted when the
-//! reading begins, so one that then finds no frame is in pgmajfault but in nobody's maj_flt.
+//! only for success. A fault without a VMA that grants the access does not get there. pgmajfault is counted here when
+//! the page has been read in (Linux: when the reading begins, so that one that finds no frame counts there too).
 
 mod anon;
 mod cow;
