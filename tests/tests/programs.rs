@@ -104,7 +104,7 @@ fn same_c(lab: &Lab, program: &Path, args: &[&str]) {
 fn what_is_taken_away_is_gone_at_once() {
     let lab = lab!();
     let program = compile(lab.folder(), "stale");
-    for how in ["bytes", "read-only", "no-access", "no-execute", "unmapped", "shrunk-heap"] {
+    for how in ["bytes", "discarded", "read-only", "no-access", "no-execute", "unmapped", "shrunk-heap"] {
         same_c(&lab, &program, &[how]);
     }
 }
