@@ -18,7 +18,10 @@ fn natively(lab: &Lab, program: &str, input: Option<&Path>, args: &[&str]) -> Ou
 
 /// Runs a program in the lab, without host sources: what the guest does is all that matters here.
 fn in_the_lab(lab: &Lab, options: &[&str], program: &str, args: &[&str]) -> Output {
-    let mut all = vec!["--record", "guest", "--console"];
+    let mut all = vec!["--console"];
+    if !options.contains(&"--record") {
+        all.extend(["--record", "guest"]);
+    }
     all.extend_from_slice(options);
     let output = lab.run(&all, &format!("./{program}"), args);
     let everything = text(&output);
@@ -108,4 +111,33 @@ fn a_jump_to_where_syscall_goes_gains_nothing() {
         let status = exit_status(&output);
         assert!(matches!(status, 133 | 139) || survives && status == 78, "{rcx} {r11}: {}", text(&output));
     }
+}
+
+#[test]
+fn registers_are_the_programs_own() {
+    let lab = lab!();
+    same(&lab, &[], "registers", None, &[]);
+}
+
+#[test]
+fn a_program_that_takes_all_memory_is_killed() {
+    let lab = lab!();
+    compile_bare(lab.folder(), "exhaust");
+    for way in ["touch", "tables", "stack"] {
+        let output = in_the_lab(&lab, &["--memory", "16M", "--record", "none"], "exhaust", &[way]);
+        assert_eq!(exit_status(&output), 137, "{way}: {}", text(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("out of memory"), "{way}: {}", text(&output));
+    }
+}
+
+#[test]
+fn without_memory_system_calls_fail_and_do_no_harm() {
+    let lab = lab!();
+    compile_bare(lab.folder(), "exhaust");
+    std::fs::write(lab.folder().join("input"), [b'x'; 1000]).expect("a file");
+    let options = ["--memory", "16M", "--record", "none", "--stdin", "input"];
+    let output = in_the_lab(&lab, &options, "exhaust", &["full"]);
+    assert_eq!(exit_status(&output), 0, "{}", text(&output));
+    assert_eq!(lines(&output).len(), 16, "{}", text(&output));
+    assert!(lines(&output).iter().all(|line| line.ends_with(": fine")), "{}", text(&output));
 }

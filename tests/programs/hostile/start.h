@@ -91,4 +91,6 @@ __attribute__((used)) static _Noreturn void begin(long *stack) {
     leave(program(stack[0], (char **)(stack + 1)));
 }
 
+#ifndef OWN_START
 asm(".globl _start\n_start:\n xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");
+#endif
