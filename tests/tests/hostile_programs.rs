@@ -69,11 +69,10 @@ fn same(lab: &Lab, options: &[&str], program: &str, input: Option<&Path>, args: 
     compile_bare(lab.folder(), program);
     let expected = natively(lab, program, input, args);
     let actual = in_the_lab(lab, options, program, args);
-    let (linux, ours) = (lines(&expected), lines(&actual));
-    for (linux, ours) in linux.iter().zip(&ours) {
-        assert_eq!(ours, linux, "{program} {args:?}");
+    for (ours, linux) in lines(&actual).iter().zip(lines(&expected)) {
+        assert_eq!(*ours, linux, "{program} {args:?}");
     }
-    assert_eq!(ours.len(), linux.len(), "{program} {args:?}: {}", text(&actual));
+    assert_eq!(actual.stdout.len(), expected.stdout.len(), "{program} {args:?}");
     assert_eq!(exit_status(&actual), exit_status(&expected), "{program} {args:?}: {}", text(&actual));
 }
 
@@ -140,4 +139,16 @@ fn without_memory_system_calls_fail_and_do_no_harm() {
     assert_eq!(exit_status(&output), 0, "{}", text(&output));
     assert_eq!(lines(&output).len(), 16, "{}", text(&output));
     assert!(lines(&output).iter().all(|line| line.ends_with(": fine")), "{}", text(&output));
+}
+
+#[test]
+fn reads_and_writes_of_every_size() {
+    let lab = lab!();
+    let input = lab.folder().join("input");
+    let letters: String = (0..70_000u32).map(|n| char::from(b'0' + (n.wrapping_mul(n) / 7 % 75) as u8)).collect();
+    std::fs::write(&input, letters).expect("a file");
+    let options = ["--record", "none", "--stdin", "input"];
+    for way in ["tiny", "big", "vectors", "read"] {
+        same(&lab, &options, "console", Some(&input), &[way]);
+    }
 }
