@@ -245,7 +245,7 @@ fn absurd_segments() {
 
 fn seventy() -> Vec<u8> {
     let small =
-        |index| Segment { address: 0x60_0000 + index * 2 * PAGE, flags: READ, in_file: 8, in_memory: 8, ..TEXT };
+        |index: u64| Segment { address: 0x60_0000 + index * 2 * PAGE, flags: READ, in_file: 8, in_memory: 8, ..TEXT };
     let segments: Vec<Segment> = [TEXT].into_iter().chain((0..69).map(small)).collect();
     file(EXECUTABLE, &segments)
 }
