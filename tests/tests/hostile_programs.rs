@@ -152,3 +152,11 @@ fn reads_and_writes_of_every_size() {
         same(&lab, &options, "console", Some(&input), &[way]);
     }
 }
+
+#[test]
+fn random_requests_about_memory_are_answered_as_linux_does() {
+    let lab = lab!();
+    for seed in ["3", "14", "15", "92"] {
+        same(&lab, &["--record", "none"], "random", None, &[seed]);
+    }
+}

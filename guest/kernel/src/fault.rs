@@ -18,6 +18,8 @@ use crate::{
 /// Error-code bits (SDM vol. 3, 4.7).
 const WRITE: u64 = 1 << 1;
 const FETCH: u64 = 1 << 4;
+/// What page tables alone explain: present, write, user, fetch. Beyond it are protection keys, which we give nobody.
+const EXPLAINED: u64 = 0x17;
 
 /// A page fault in ring 3: resolves it, or ends the program.
 #[inline]
@@ -33,6 +35,10 @@ pub(crate) fn user_fault(kernel: &mut Kernel, frame: &TrapFrame) {
         Fault { address: frame.fault_address, access, user: true },
     );
     record(kernel, &outcome, frame.fault_address, frame.rip, frame.error as u16, frame.tsc, 0);
+    // To go on would fault for ever.
+    if outcome.kind == FaultKind::Spurious && frame.error & !EXPLAINED != 0 {
+        signal::unexplained(kernel, frame);
+    }
     if is_fatal(outcome.kind) {
         signal::page_fault(kernel, frame, outcome.kind, access);
     }

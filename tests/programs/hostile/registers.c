@@ -14,7 +14,7 @@ struct registers {
 };
 
 __attribute__((used)) static struct registers first, before, after;
-__attribute__((used)) static unsigned long own_stack, stack_after, selectors[4];
+__attribute__((used)) static unsigned long own_stack, stack_after, selectors[6];
 
 #define LOAD_ALL                                                                                               \
     "mov before+0*8, %rax\n mov before+1*8, %rbx\n mov before+2*8, %rcx\n mov before+3*8, %rdx\n"               \
@@ -108,7 +108,7 @@ int program(long argc, char **argv) {
     int zeros = 1;
     for (int i = 32; i < 416; i++) zeros &= !first.media[i];
     say(zeros ? "xmm zero\n" : "xmm not zero\n");
-    for (int i = 0; i < 4; i++) say_register("selector", selectors[i]);
+    for (int i = 0; i < 6; i++) say_register("selector", selectors[i]);
 
     call2(SYS_arch_prctl, 0x1002, 0x12345678);
     call2(SYS_arch_prctl, 0x1001, 0x7edcba987654);
@@ -139,4 +139,5 @@ int program(long argc, char **argv) {
 
 asm(".globl _start\n_start:\n" STORE_ALL("first") "pushfq\n popq first+15*8\n fxsave first+128\n"
     "mov %ds, selectors\n mov %es, selectors+8\n mov %fs, selectors+16\n mov %gs, selectors+24\n"
+    "mov %cs, selectors+32\n mov %ss, selectors+40\n"
     "mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");

@@ -18,14 +18,15 @@ use x86_64::{
 use super::entry;
 use crate::take_once::TakeOnce;
 
+// Linux's selectors, which programs can see. Its 32-bit code segment for programs (0x23) is left out.
 /// Selector of the kernel's code.
-pub(crate) const KERNEL_CODE: SegmentSelector = SegmentSelector::new(1, PrivilegeLevel::Ring0);
-const KERNEL_DATA: SegmentSelector = SegmentSelector::new(2, PrivilegeLevel::Ring0);
+pub(crate) const KERNEL_CODE: SegmentSelector = SegmentSelector::new(2, PrivilegeLevel::Ring0);
+const KERNEL_DATA: SegmentSelector = SegmentSelector::new(3, PrivilegeLevel::Ring0);
 /// Selector of programs' data and stack.
-pub(crate) const USER_DATA: SegmentSelector = SegmentSelector::new(3, PrivilegeLevel::Ring3);
+pub(crate) const USER_DATA: SegmentSelector = SegmentSelector::new(5, PrivilegeLevel::Ring3);
 /// Selector of programs' code.
-pub(crate) const USER_CODE: SegmentSelector = SegmentSelector::new(4, PrivilegeLevel::Ring3);
-const TSS: SegmentSelector = SegmentSelector::new(5, PrivilegeLevel::Ring0);
+pub(crate) const USER_CODE: SegmentSelector = SegmentSelector::new(6, PrivilegeLevel::Ring3);
+const TSS: SegmentSelector = SegmentSelector::new(8, PrivilegeLevel::Ring0);
 
 /// Vectors the IDT has: the CPU's exceptions. Nothing else is ever raised, since no interrupt source is on.
 pub(crate) const VECTORS: usize = 32;
@@ -33,13 +34,13 @@ pub(crate) const VECTORS: usize = 32;
 const FAULT_STACK: u16 = 0;
 
 struct Tables {
-    gdt: [u64; 7],
+    gdt: [u64; 10],
     tss: TaskStateSegment,
     idt: [Entry<HandlerFunc>; VECTORS],
 }
 
 static TABLES: TakeOnce<Tables> =
-    TakeOnce::new(Tables { gdt: [0; 7], tss: TaskStateSegment::new(), idt: [const { Entry::missing() }; VECTORS] });
+    TakeOnce::new(Tables { gdt: [0; 10], tss: TaskStateSegment::new(), idt: [const { Entry::missing() }; VECTORS] });
 
 /// Builds the tables and loads them. Called once, before the first trap.
 pub(crate) fn load() {
@@ -59,10 +60,13 @@ pub(crate) fn load() {
     };
     tables.gdt = [
         0,
+        0,
         user(Descriptor::kernel_code_segment()),
         user(Descriptor::kernel_data_segment()),
+        0,
         user(Descriptor::user_data_segment()),
         user(Descriptor::user_code_segment()),
+        0,
         tss[0],
         tss[1],
     ];

@@ -39,6 +39,20 @@ pub(super) fn page_fault(kernel: &mut Kernel, frame: &TrapFrame, kind: FaultKind
     die(kernel, signal)
 }
 
+/// A page fault on a page that the tables grant: a protection key that the program has set itself denies it.
+#[cold]
+pub(super) fn unexplained(kernel: &mut Kernel, frame: &TrapFrame) -> ! {
+    kernel.say(
+        BulkKind::Diagnosis,
+        format_args!(
+            "SIGSEGV (SEGV_PKUERR): access to {:#x} by the instruction at {:#x}, denied by more than page tables \
+             (error code {:#x})",
+            frame.fault_address, frame.rip, frame.error
+        ),
+    );
+    die(kernel, SIGSEGV)
+}
+
 /// A CPU exception that is not a page fault.
 #[cold]
 pub(crate) fn exception(kernel: &mut Kernel, frame: &TrapFrame, vector: u64) -> ! {

@@ -101,11 +101,14 @@ pub(super) fn mincore(kernel: &mut Kernel, &[start, length, vector, ..]: &Args) 
     while done < pages {
         let count = (pages - done).min(answer.len() as u64);
         let from = start + done * PAGE_SIZE;
-        let part = &mut answer[..count as usize];
-        kernel.process.space.mincore(&kernel.mm, from, count * PAGE_SIZE, |page, resident| {
-            part[page as usize] = u8::from(resident);
-        })?;
-        user_copy::write(kernel, vector + done, part)?;
+        let mut known = 0;
+        let outcome = kernel.process.space.mincore(&kernel.mm, from, count * PAGE_SIZE, |page, resident| {
+            answer[page as usize] = u8::from(resident);
+            known = page as usize + 1;
+        });
+        // A hole is an error, but what lies before it is told.
+        user_copy::write(kernel, vector + done, &answer[..known])?;
+        outcome?;
         done += count;
     }
     Ok(0)
