@@ -256,3 +256,21 @@ fn a_bss_larger_than_memory() {
     let bss = Segment { flags: READ | WRITE, address: 0x60_0000, in_file: 100, in_memory: 8 << 30, ..TEXT };
     check(&lab, &[("8 GiB of bss", file(EXECUTABLE, &[TEXT, bss]))], &["--memory", "16M"]);
 }
+
+#[test]
+fn files_that_leave_the_guest_almost_no_memory() {
+    let lab = lab!();
+    fs::write(lab.folder().join("victim"), file(EXECUTABLE, &[TEXT])).expect("a file");
+    let mut ends = [0; 2];
+    for kilobytes in (14_600..15_400).step_by(50) {
+        fs::write(lab.folder().join("input"), vec![0; kilobytes << 10]).expect("a file");
+        let output = lab.run(&["--memory", "16M", "--record", "guest", "--stdin", "input"], "./victim", &[]);
+        let everything = text(&output);
+        match exit_status(&output) {
+            42 => ends[0] += 1,
+            125 if everything.contains("give more with --memory") => ends[1] += 1,
+            status => panic!("{kilobytes} KiB: {status}: {everything}"),
+        }
+    }
+    assert!(ends.iter().all(|&count| count > 0), "{ends:?}");
+}

@@ -11,6 +11,7 @@ use pagelab_abi::{
         BOOT_INFO_PHYS, BOOT_INFO_SIZE, INITIAL_TABLES, INITIAL_TABLES_PHYS, KERNEL_PHYS, KERNEL_VIRT, PAGE_SIZE,
     },
 };
+use pagelab_mm::frame::Page;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::memory::{Extent, MemoryError, Ram};
@@ -83,8 +84,11 @@ pub fn load(ram: &Ram, image: Image<'_>, program: &Program<'_>, options: &BootOp
     let command_start = page_up(loaded.end);
     let command_end = page_up(command_start + command.len() as u64);
     let initramfs_size = program.initramfs.len() as u64;
-    // Only overlap is refused here; the kernel itself says when it cannot live on the rest.
-    let needed = command_end.saturating_add(page_up(initramfs_size));
+    let own = match image {
+        Image::Flat(_) => 0,
+        Image::Elf(_) => kernel_needs(ram),
+    };
+    let needed = command_end.saturating_add(page_up(initramfs_size)).saturating_add(own);
     if needed > ram.low_end() {
         return Err(MemoryError::DoesNotFit { needed }.into());
     }
@@ -126,6 +130,16 @@ pub fn load(ram: &Ram, image: Image<'_>, program: &Program<'_>, options: &BootOp
 }
 
 const _: () = assert!(MAX_RANGES >= 6 && MAX_CPUID >= 32);
+
+/// Bytes that the kernel takes behind the command block before it can say that memory is short: its page tables and the
+/// `Page` array, which from 2 MiB on begins at a multiple of that.
+fn kernel_needs(ram: &Ram) -> u64 {
+    const TABLES: u64 = 64 * PAGE_SIZE;
+    const HUGE: u64 = 2 << 20;
+    let frames = ram.extents().iter().map(|extent| (extent.gpa + extent.size) / PAGE_SIZE).max().unwrap_or(0);
+    let array = page_up(frames * size_of::<Page>() as u64);
+    TABLES + array + if array >= HUGE { HUGE } else { 0 }
+}
 
 /// Where an image came to lie, physically, and its virtual entry.
 struct Loaded {
