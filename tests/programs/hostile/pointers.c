@@ -90,6 +90,11 @@ int program(long argc, char **argv) {
     // Linux takes any user address for this one and kills the program later.
     EACH("rseq", (unsigned long)P >> 47 ? call4(SYS_rseq, P, 32, 0, 0x53053053) : 0)
 
+    long file = call3(SYS_open, "/proc/self/exe", 0, 0);
+    EACH("pread64", call4(SYS_pread64, file, P, 8, 0))
+    EACH("pread64 at the end", call4(SYS_pread64, file, P, 8, 1L << 40))
+    EACH("read a file", call3(SYS_read, file, P, 8))
+
     // What is only read.
     count = without_read_only;
     EACH("write", call3(SYS_write, 1, P, 8))
@@ -100,6 +105,8 @@ int program(long argc, char **argv) {
     EACH("writev no vector", call3(SYS_writev, 1, P, 0))
     EACH("readv vector", call3(SYS_readv, 0, P, 2))
     EACH("newfstatat path", call4(SYS_newfstatat, AT_FDCWD, P, page, 0))
+    EACH("open", call3(SYS_open, P, 0, 0))
+    EACH("openat", call4(SYS_openat, AT_FDCWD, P, 0, 0))
     EACH("readlink path", call3(SYS_readlink, P, page, 64))
     EACH("prlimit new", call4(SYS_prlimit64, 0, 3, P, 0))
     EACH("set fs", i < 3 ? 0 : i == 10 ? 0 : call2(SYS_arch_prctl, 0x1002, P))
@@ -152,6 +159,32 @@ int program(long argc, char **argv) {
     ((struct vector *)(edge - 16))->length = 6;
     ONE("writev vector across the edge", call3(SYS_writev, 1, edge - 16, 2));
     for (int i = 0; i < (int)PAGE; i++) page[i] = "x/"[i & 1];
+    ONE("pread64 negative offset", call4(SYS_pread64, file, page, 8, -1L));
+    ONE("pread64 negative offset, bad fd", call4(SYS_pread64, 99, page, 8, -1L));
+    ONE("pread64 pipe", call4(SYS_pread64, 1, page, 8, 0));
+    ONE("pread64 pipe, bad pointer", call4(SYS_pread64, 1, -1L, 8, 0));
+    ONE("pread64 across the edge", call4(SYS_pread64, file, edge - 4, 8, 0));
+    ONE("lseek negative", call3(SYS_lseek, file, -1L, 0));
+    ONE("lseek before the start", call3(SYS_lseek, file, -(1L << 40), 2));
+    ONE("lseek smallest", call3(SYS_lseek, file, 1UL << 63, 1));
+    ONE("lseek pipe", call3(SYS_lseek, 1, 0, 0));
+    ONE("lseek how", call3(SYS_lseek, file, 0, 99));
+    ONE("lseek wide how", call3(SYS_lseek, file, 0, 0x700000000));
+    ONE("write to a read-only file", call3(SYS_write, file, page, 8));
+    ONE("map a bad fd", call(SYS_mmap, 0, PAGE, 1, MAP_PRIVATE, 99, 0));
+    ONE("map inside a page", call(SYS_mmap, 0, PAGE, 1, MAP_PRIVATE, file, 5));
+    ONE("map the last offset", call(SYS_mmap, 0, 2 * PAGE, 1, MAP_PRIVATE, file, -PAGE));
+    ONE("map nothing of a file", call(SYS_mmap, 0, 0, 1, MAP_PRIVATE, file, 0));
+    ONE("map a pipe", call(SYS_mmap, 0, PAGE, 1, MAP_PRIVATE, 1, 0));
+    ONE("map shared, writable", call(SYS_mmap, 0, PAGE, 3, 1, file, 0));
+    char *shared = (char *)call(SYS_mmap, 0, PAGE, 1, 1, file, 0);
+    ONE("map shared", (long)shared);
+    ONE("make it writable", call3(SYS_mprotect, shared, PAGE, 3));
+    ONE("close", call1(SYS_close, file));
+    ONE("close again", call1(SYS_close, file));
+    ONE("open empty", call3(SYS_open, "", 0, 0));
+    ONE("open below a file", call4(SYS_openat, 0, "x", 0, 0));
+    ONE("open for a bad fd", call4(SYS_openat, 99, "x", 0, 0));
     ONE("path too long", call4(SYS_newfstatat, AT_FDCWD, page, read_only, 0));
     page[PAGE - 1] = 0;
     ONE("path just not too long", call3(SYS_readlink, page, page, 64));

@@ -73,6 +73,8 @@ fn mappable(kernel: &mut Kernel, fd: u64) -> core::result::Result<FileId, Errno>
         What::File(index) if !kernel.files.entry(index).is_directory() => {
             kernel.files.mappable(&mut kernel.mm, index).map_err(|OutOfMemory| Errno::ENOMEM)
         }
+        // Only for writing.
+        What::Console(_) => Err(Errno::EACCES),
         _ => Err(Errno::ENODEV),
     }
 }
