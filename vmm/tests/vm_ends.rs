@@ -4,9 +4,12 @@ mod vm_support;
 
 use std::time::{Duration, Instant};
 
-use pagelab::vm::{Vm, VmError, clock, exit::Exit, machine::host_mmu, memory::MemoryError, vcpu::End};
-use pagelab_abi::port;
-use vm_support::{Code, config, need_kvm, protocol_errors, run, start};
+use pagelab::{
+    trace::Input,
+    vm::{Vm, VmError, clock, exit::Exit, machine::host_mmu, memory::MemoryError, vcpu::End},
+};
+use pagelab_abi::{port, record::RecordKind, ring::RECORDS_OFFSET};
+use vm_support::{Code, WINDOW, config, need_kvm, protocol_errors, run, start};
 
 #[test]
 fn the_exit_port_carries_the_wait_status() {
@@ -110,4 +113,27 @@ fn unreasonable_amounts_of_memory_are_refused() {
     if too_much > available {
         assert!(matches!(create(too_much), VmError::Memory(MemoryError::HostTooSmall { .. })));
     }
+}
+
+#[test]
+fn a_nudge_drains_the_ring_and_the_guest_goes_on() {
+    need_kvm();
+    // A record, published; then nothing for ever.
+    let slot = WINDOW + RECORDS_OFFSET as u64;
+    let code = Code::default().clock().map_window().store(slot, u64::from(RecordKind::Boot.0)).publish(1).forever();
+    let (vcpu, inputs) = start(&code);
+    let begin = Instant::now();
+    let record = loop {
+        assert!(begin.elapsed() < Duration::from_secs(20), "no record came");
+        vcpu.nudge();
+        if let Ok(Input::Records(records)) = inputs.recv_timeout(Duration::from_millis(20)) {
+            break records[0];
+        }
+    };
+    assert_eq!(record.kind, RecordKind::Boot);
+    vcpu.nudge();
+    assert!(vcpu.finished.recv_timeout(Duration::from_millis(100)).is_err(), "the guest runs on");
+    vcpu.stop();
+    let finished = vcpu.finished.recv_timeout(Duration::from_secs(20)).expect("it stops");
+    assert_eq!(finished.end, End::Stopped);
 }

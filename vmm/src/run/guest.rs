@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, never, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, never, select, tick};
 
 use super::{
     LabError,
@@ -32,6 +32,8 @@ pub const LAB_STATUS: i32 = 125;
 const STOP_PATIENCE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
 /// Time between kicks.
 const KICK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the ring of a running guest is drained, if it does not ask for it more often.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why the lab ended a run.
 #[derive(Debug)]
@@ -62,6 +64,10 @@ pub(super) fn create(config: &RunConfig<'_>) -> Result<Vm, LabError> {
 pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Result<Ending, LabError> {
     let Vm { vcpu, ram, window, cpuid, tsc_offset_zero, tsc_hz, fd } = vm;
     let ring = RingReader::new(window).map_err(|error| LabError::TraceWindow(error.to_string()))?;
+    if let Some(hz) = tsc_hz {
+        // Known now, so that times can be told even of a run whose end is missing. A recorder that has died says so later.
+        let _ = sink.send(Input::Fact("tsc_hz", hz.to_string()));
+    }
     let status = Arc::new(VcpuStatus::default());
     let source = match config.sources.host {
         None => None,
@@ -98,7 +104,8 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     Ok(ending(config, &ram, &cause, &finished, Measured { wall, tsc_hz, drift, copies, facts }))
 }
 
-/// Waits for the first reason to end. [`Finished`] is there only if the guest ended by itself.
+/// Waits for the first reason to end, and has the ring drained now and then, so that little is lost if the lab itself is
+/// killed. [`Finished`] is there only if the guest ended by itself.
 fn wait(
     running: &RunningVcpu,
     source: Option<&dyn ActiveSource>,
@@ -108,24 +115,34 @@ fn wait(
     let no_failure = never();
     let failure: &Receiver<FaultError> = source.map_or(&no_failure, ActiveSource::failure);
     let no_stop = never();
-    let stop = stop.map_or(&no_stop, |listener| &listener.0);
+    let mut stop = stop.map_or(&no_stop, |listener| &listener.0);
     let deadline = timeout.map_or_else(never, after);
-    let cause = select! {
-        recv(running.finished) -> finished => {
-            return Ok((Cause::Guest, Some(finished.map_err(|_| LabError::VcpuDied)?)));
-        }
-        recv(failure) -> error => {
-            let name = source.map_or("none", ActiveSource::name);
-            Cause::SourceFailed(error.unwrap_or(FaultError::Died { name }))
-        }
-        recv(stop) -> signal => match signal {
-            Ok(signal) => Cause::Signal(signal),
-            // Nobody can stop this run any more: wait for its own end.
-            Err(_) => return wait(running, source, timeout, None),
-        },
-        recv(deadline) -> _ => Cause::Timeout(timeout.unwrap_or_default()),
-    };
-    Ok((cause, None))
+    let drain = tick(DRAIN_INTERVAL);
+    loop {
+        let cause = select! {
+            recv(running.finished) -> finished => {
+                return Ok((Cause::Guest, Some(finished.map_err(|_| LabError::VcpuDied)?)));
+            }
+            recv(failure) -> error => {
+                let name = source.map_or("none", ActiveSource::name);
+                Cause::SourceFailed(error.unwrap_or(FaultError::Died { name }))
+            }
+            recv(stop) -> signal => match signal {
+                Ok(signal) => Cause::Signal(signal),
+                Err(_) => {
+                    // Nobody can stop this run any more: wait for its own end.
+                    stop = &no_stop;
+                    continue;
+                }
+            },
+            recv(deadline) -> _ => Cause::Timeout(timeout.unwrap_or_default()),
+            recv(drain) -> _ => {
+                running.nudge();
+                continue;
+            }
+        };
+        return Ok((cause, None));
+    }
 }
 
 /// Stops a running vCPU. While the fault source works, a kick is enough and every count stays exact; a vCPU that stays

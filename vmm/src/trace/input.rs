@@ -19,6 +19,8 @@ pub enum Input {
     },
     /// A host-side fault was resolved.
     HostFault(HostFault),
+    /// A row of the `run` view that is known before the end.
+    Fact(&'static str, String),
     /// The guest broke a rule of the boundary (head beyond the ring, bad bulk address ...): said in the report.
     ProtocolError(String),
 }

@@ -89,6 +89,7 @@ impl Writer {
             Input::Bulk { record, bulk, bytes } => self.bulk(&record, &bulk, bytes),
             Input::HostFault(fault) => self.host_fault(&fault),
             Input::ProtocolError(text) => self.protocol_error(&text),
+            Input::Fact(key, value) => self.text_fact(key, &value),
         }
     }
 

@@ -129,6 +129,11 @@ impl RunningVcpu {
         kick::kick(&self.thread);
     }
 
+    /// Has the ring drained soon, as far as the guest has filled it, and lets the guest go on.
+    pub fn nudge(&self) {
+        kick::kick(&self.thread);
+    }
+
     /// What other threads may know of it.
     pub fn status(&self) -> Arc<VcpuStatus> {
         Arc::clone(&self.status)
@@ -231,7 +236,11 @@ impl Loop {
                 let verb = if write { "wrote" } else { "read" };
                 self.protocol_error(format!("{verb} guest-physical {gpa:#x}, where nothing is"))
             }
-            Exit::Interrupted => Ok(()),
+            Exit::Interrupted => {
+                // A kick has done its work. What comes from now on, a stop perhaps, ends the next KVM_RUN.
+                self.task.vcpu.set_kvm_immediate_exit(0);
+                self.drain().map(|_| ())
+            }
             Exit::Halt => Err(End::Halted),
             other => Err(End::Died(other)),
         }
