@@ -14,11 +14,14 @@ use crate::{
     syscall,
 };
 
+const DEBUG: u64 = 1;
 const PAGE_FAULT: u64 = 14;
 const GENERAL_PROTECTION: u64 = 13;
 /// User-mode instruction fetch from a present page (SDM vol. 3, 4.7).
 const USER_FETCH_PRESENT: u64 = 0x15;
 
+/// RFLAGS.TF.
+const TRAP_FLAG: u64 = 1 << 8;
 /// RFLAGS bits that a program may set by itself (SDM vol. 1, 3.4.3), and the two that are always set in ring 3.
 const USER_FLAGS: u64 = 0x0024_4dd5;
 const RESERVED_AND_IF: u64 = 0x202;
@@ -26,6 +29,12 @@ const RESERVED_AND_IF: u64 = 0x202;
 /// Called by the entry code for every trap and system call.
 pub(crate) extern "C" fn trap(frame: &mut TrapFrame) {
     if !frame.is_user() {
+        if frame.vector == DEBUG {
+            // The program single-steps and this CPU has taken its trap behind `syscall`. The program's own flags keep
+            // TF, so it gets the trap when it goes on.
+            frame.rflags &= !TRAP_FLAG;
+            return;
+        }
         kernel_trap(frame);
     }
     // SAFETY: the trap came from ring 3, so no reference to the state is live.

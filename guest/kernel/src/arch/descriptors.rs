@@ -32,6 +32,8 @@ const TSS: SegmentSelector = SegmentSelector::new(8, PrivilegeLevel::Ring0);
 pub(crate) const VECTORS: usize = 32;
 /// Stack-table index (1 to 7 in the TSS) of the double-fault stack.
 const FAULT_STACK: u16 = 0;
+/// That of the debug exception's stack: a CPU may raise it behind `syscall`, while the stack is still the program's.
+const DEBUG_STACK: u16 = 1;
 
 struct Tables {
     gdt: [u64; 10],
@@ -48,6 +50,7 @@ pub(crate) fn load() {
 
     tables.tss.privilege_stack_table[0] = VirtAddr::new(entry::stack_top());
     tables.tss.interrupt_stack_table[FAULT_STACK as usize] = VirtAddr::new(entry::fault_stack_top());
+    tables.tss.interrupt_stack_table[DEBUG_STACK as usize] = VirtAddr::new(entry::debug_stack_top());
 
     // SAFETY: the TSS is static.
     let tss = match unsafe { Descriptor::tss_segment_unchecked(&tables.tss) } {
@@ -80,6 +83,9 @@ pub(crate) fn load() {
                 // int3 and into may be executed by programs.
                 3 | 4 => {
                     options.set_privilege_level(PrivilegeLevel::Ring3);
+                }
+                1 => {
+                    options.set_stack_index(DEBUG_STACK);
                 }
                 8 => {
                     options.set_stack_index(FAULT_STACK);

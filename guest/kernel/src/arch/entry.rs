@@ -131,6 +131,7 @@ unsafe extern "C" {
     static syscall_entry: u8;
     static __stack_top: u8;
     static __fault_stack_top: u8;
+    static __debug_stack_top: u8;
 }
 
 /// Address of the stub of an exception vector.
@@ -152,6 +153,11 @@ pub(crate) fn stack_top() -> u64 {
 /// Top of the stack that a double fault is taken on.
 pub(crate) fn fault_stack_top() -> u64 {
     &raw const __fault_stack_top as u64
+}
+
+/// Top of the stack that a debug exception is taken on.
+pub(crate) fn debug_stack_top() -> u64 {
+    &raw const __debug_stack_top as u64
 }
 
 /// Goes to ring 3 with these registers. Traps then start at the top of the kernel's stack.

@@ -36,6 +36,7 @@ unsafe extern "C" {
     static __kernel_end: u8;
     static __stack_guard: u8;
     static __fault_stack_guard: u8;
+    static __debug_stack_guard: u8;
 }
 
 /// Builds the tables, switches to them, and takes the memory of the `Page` array.
@@ -64,7 +65,8 @@ pub(super) fn build(boot: &BootInfo, memblock: &mut Memblock) -> PageArray {
 
     tables.map(TRACE_WINDOW_VIRT, boot.trace_start, boot.trace_size, READ_WRITE);
 
-    let guards = [&raw const __stack_guard as u64, &raw const __fault_stack_guard as u64];
+    let guards =
+        [&raw const __stack_guard as u64, &raw const __fault_stack_guard as u64, &raw const __debug_stack_guard as u64];
     tables.map_image(text, rodata, READ_EXECUTE);
     tables.map_image(rodata, data, READ_ONLY);
     let mut start = data;
