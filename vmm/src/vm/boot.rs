@@ -138,7 +138,8 @@ fn kernel_needs(ram: &Ram) -> u64 {
     const HUGE: u64 = 2 << 20;
     let frames = ram.extents().iter().map(|extent| (extent.gpa + extent.size) / PAGE_SIZE).max().unwrap_or(0);
     let array = page_up(frames * size_of::<Page>() as u64);
-    TABLES + array + if array >= HUGE { HUGE } else { 0 }
+    // A large array is mapped by, and aligned to, huge pages.
+    TABLES + if array >= HUGE { array.next_multiple_of(HUGE) + HUGE } else { array }
 }
 
 /// Where an image came to lie, physically, and its virtual entry.

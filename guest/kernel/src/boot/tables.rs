@@ -54,15 +54,6 @@ pub(super) fn build(boot: &BootInfo, memblock: &mut Memblock) -> PageArray {
         tables.map_ram(range.start, range.end, text - KERNEL_VIRT, data - KERNEL_VIRT);
     }
 
-    let frames = ram.iter().map(|range| range.end / PAGE_SIZE).max().unwrap_or(0);
-    let size = pages(frames * size_of::<Page>() as u64) * PAGE_SIZE;
-    let align = if size >= SIZE_2M { SIZE_2M } else { PAGE_SIZE };
-    let array = tables
-        .memblock
-        .alloc(size, align, pagelab_abi::code::Owner::MemMap)
-        .expect("RAM is too small for the Page array");
-    tables.map(VMEMMAP_START, array, size, READ_WRITE);
-
     tables.map(TRACE_WINDOW_VIRT, boot.trace_start, boot.trace_size, READ_WRITE);
 
     let guards =
@@ -75,6 +66,20 @@ pub(super) fn build(boot: &BootInfo, memblock: &mut Memblock) -> PageArray {
         start = guard + PAGE_SIZE;
     }
     tables.map_image(start, end, READ_WRITE);
+
+    // The array may be larger than the first GiB, where early tables must lie: the ones it needs come before it.
+    let frames = ram.iter().map(|range| range.end / PAGE_SIZE).max().unwrap_or(0);
+    let size = pages(frames * size_of::<Page>() as u64) * PAGE_SIZE;
+    let (size, align, level) =
+        if size >= SIZE_2M { (size.next_multiple_of(SIZE_2M), SIZE_2M, 1) } else { (size, PAGE_SIZE, 0) };
+    for part in (VMEMMAP_START..VMEMMAP_START + size).step_by(SIZE_1G as usize) {
+        tables.table_for(part, level);
+    }
+    let array = tables
+        .memblock
+        .alloc(size, align, pagelab_abi::code::Owner::MemMap)
+        .expect("RAM is too small for the Page array");
+    tables.map(VMEMMAP_START, array, size, READ_WRITE);
 
     // SAFETY: the new tables map the running code and its stack at the same addresses.
     unsafe { Cr3::write(PhysFrame::containing_address(PhysAddr::new(root)), Cr3Flags::empty()) };
