@@ -118,6 +118,20 @@ fn calls_and_faults_keep_what_is_the_programs() {
 }
 
 #[test]
+fn a_program_ends_by_a_signal_it_sends_itself() {
+    let lab = lab!();
+    let program = compile(lab.folder(), "raise");
+    for args in [&[][..], &["15"], &["9"], &["34"]] {
+        let expected = Command::new(&program).args(args).output().expect("the program starts");
+        let actual = lab.run(&["--console"], "./raise", args);
+        let stdout = String::from_utf8_lossy(&actual.stdout);
+        assert_eq!(stdout, String::from_utf8_lossy(&expected.stdout), "{args:?}: {}", text(&actual));
+        assert_eq!(exit_status(&actual), exit_status(&expected), "{args:?}");
+        assert!(text(&actual).contains("sent it to itself"), "{}", text(&actual));
+    }
+}
+
+#[test]
 fn a_file_is_read_and_mapped_as_linux_does() {
     let lab = lab!();
     let program = compile(lab.folder(), "files");

@@ -93,6 +93,17 @@ pub(crate) fn bad_return(kernel: &mut Kernel, frame: &TrapFrame) -> ! {
     die(kernel, SIGSEGV)
 }
 
+/// A signal that the program sent to itself.
+#[cold]
+pub(crate) fn sent(kernel: &mut Kernel, signal: u32) -> ! {
+    let rip = kernel.process.syscall_rip;
+    kernel.say(
+        BulkKind::Diagnosis,
+        format_args!("signal {signal}: the program sent it to itself, by the system call at {rip:#x}"),
+    );
+    die(kernel, signal)
+}
+
 fn die(kernel: &mut Kernel, signal: u32) -> ! {
     Process::end(kernel, signal)
 }

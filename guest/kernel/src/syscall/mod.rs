@@ -7,6 +7,7 @@ mod memory;
 mod missing;
 mod path;
 mod process;
+mod signal;
 mod time;
 
 pub(crate) use io::Buffers;
@@ -70,6 +71,9 @@ fn call(kernel: &mut Kernel, number: u32, args: &Args) -> Result {
         nr::__NR_set_robust_list => process::set_robust_list(args),
         nr::__NR_rseq => process::rseq(kernel, args),
         nr::__NR_getpid | nr::__NR_gettid => Ok(u64::from(kernel.process.pid)),
+        nr::__NR_kill => signal::kill(kernel, args),
+        nr::__NR_tkill => signal::tkill(kernel, args),
+        nr::__NR_tgkill => signal::tgkill(kernel, args),
         nr::__NR_exit | nr::__NR_exit_group => process::exit(kernel, args),
         nr::__NR_getrandom => process::getrandom(kernel, args),
         nr::__NR_prlimit64 => info::prlimit64(kernel, args),
