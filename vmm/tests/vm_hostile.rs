@@ -179,7 +179,7 @@ fn a_bulk_storm_is_cut_at_the_limit() {
         let mut bytes = vec![0u8; RECORD_SIZE];
         bytes[0] = 9;
         bytes[32..36].copy_from_slice(&Bulk::MAX_LENGTH.to_le_bytes());
-        bytes[36] = BulkKind::KernelLog.0;
+        bytes[36] = BulkKind::Diagnosis.0;
         bytes
     };
     let data = record.repeat(rings as usize);
@@ -252,7 +252,7 @@ fn another_abi_version_is_named() {
 fn a_page_that_only_the_host_touched_is_counted_but_not_the_vcpus() {
     need_kvm();
     // The bulk bytes lie in a page that nobody has touched: the copy for the port is its first touch.
-    let code = Code::default().clock().map_window().bulk(0, BulkKind::KernelLog, 0x80_0000, 100).out(port::EXIT, 0);
+    let code = Code::default().clock().map_window().bulk(0, BulkKind::Diagnosis, 0x80_0000, 100).out(port::EXIT, 0);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let outcome = record_into(directory.path(), &code, "uffd");
     let copies = outcome.ending.copies.expect("the source was on");

@@ -166,8 +166,6 @@ open_code! {
         Console = 1 => "console",
         /// A binary snapshot; `name` is a [`SnapshotKind`], `moment` a [`Moment`].
         Snapshot = 2 => "snapshot",
-        /// A line the kernel has to say.
-        KernelLog = 3 => "kernel_log",
         /// The text of a kernel panic; the panic port follows.
         Panic = 4 => "panic",
         /// Why the program was ended by a signal: text for people.

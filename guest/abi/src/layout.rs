@@ -65,8 +65,6 @@ pub const STACK_GUARD_GAP: u64 = 256 * PAGE_SIZE;
 
 /// Start of the direct map of all RAM.
 pub const PAGE_OFFSET: u64 = 0xffff_8880_0000_0000;
-/// Start of the vmalloc area.
-pub const VMALLOC_START: u64 = 0xffff_c900_0000_0000;
 /// The `Page` array, indexed by frame number.
 pub const VMEMMAP_START: u64 = 0xffff_ea00_0000_0000;
 /// Where physical address 0 appears for the kernel image (Linux's __START_KERNEL_map).

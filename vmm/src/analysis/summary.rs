@@ -66,7 +66,7 @@ pub struct MissingCall {
 /// A message beside the program's own output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Message {
-    /// `kernel_log`, `panic`, `diagnosis`, `protocol_error`.
+    /// `panic`, `diagnosis`, `protocol_error`.
     pub kind: String,
     /// What it says.
     pub text: String,

@@ -38,7 +38,7 @@ buddyinfo, zoneinfo and vmstat at the program's start and end. It goes into one 
 `pagelab report FILE` and any SQLite tool can read.
 
 The same command with the same seed records the same events: addresses, pids, random numbers, \
-environment and CPU model are fixed.
+environment and, where the host can fault CPUID (see `pagelab doctor`), the CPU model are fixed.
 
 Exit status: the program's own; 128+N if signal N ended the program or the lab; 124 if the timeout \
 passed; 125 if the lab failed.
