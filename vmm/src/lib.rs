@@ -7,6 +7,7 @@ pub mod cli;
 pub mod doctor;
 pub mod faults;
 pub mod initramfs;
+pub mod kernel_file;
 pub mod program;
 pub mod report;
 pub mod run;

@@ -17,6 +17,7 @@ pub mod code;
 pub mod event;
 pub mod layout;
 pub mod name;
+pub mod note;
 pub mod port;
 pub mod record;
 pub mod ring;

@@ -12,6 +12,7 @@ mod exec;
 mod fault;
 mod files;
 mod machine;
+mod note;
 mod open_files;
 mod panic;
 mod process;

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use pagelab_abi::layout;
 
 use super::{
     default_path,
@@ -21,6 +22,7 @@ use crate::{
     analysis::RunFile,
     builtin,
     initramfs::{Initramfs, STDIN_PATH},
+    kernel_file::KernelFile,
     program::{self, Program},
     report,
     run::{LAB_STATUS, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
@@ -59,6 +61,9 @@ pub(super) struct RunArgs {
     /// Arguments of the program.
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
+    /// Boot another kernel, an ELF file built from pagelab's guest/kernel, instead of the built-in one.
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
     /// Where the run file goes [default: a dated name in ./runs].
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     output: Option<PathBuf>,
@@ -105,9 +110,12 @@ impl RunArgs {
     }
 
     fn run_and_report(&self, start: Start) -> anyhow::Result<i32> {
+        let kernel = self.kernel.as_deref().map(KernelFile::open).transpose()?;
+        kernel.iter().try_for_each(|kernel| kernel.check_memory(self.memory.min(layout::MMIO_HOLE_START)))?;
         let program = program::find(&self.program)?;
         let initramfs = self.initramfs(&program)?.pack()?;
-        let (sources, facts) = self.sources();
+        let (sources, mut facts) = self.sources();
+        facts.extend(kernel.iter().map(|kernel| ("kernel".to_owned(), kernel.path.clone())));
         let run_file = match &self.output {
             Some(path) => path.clone(),
             None => default_path::run_file(&program.name, jiff::Timestamp::now())?,
@@ -117,7 +125,7 @@ impl RunArgs {
         let spinner = Spinner::start(format!("running {}", program.name), !self.console);
         let outcome = run(RunConfig {
             start,
-            kernel: Image::Elf(builtin::KERNEL),
+            kernel: Image::Elf(kernel.as_ref().map_or(builtin::KERNEL, |kernel| &kernel.elf)),
             initramfs: &initramfs,
             program: program.guest_path(),
             args: std::iter::once(program.guest_path()).chain(self.args.iter().cloned()).collect(),
