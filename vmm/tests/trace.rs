@@ -277,7 +277,7 @@ proptest! {
         }
         for (gpa, tsc_begin, tsc_end) in faults {
             guest.inputs.push(Input::HostFault(pagelab::trace::HostFault {
-                vcpu: None, tsc_begin, tsc_end, gpa, access: pagelab::trace::Access::Read, source: "uffd",
+                vcpu: None, tsc_begin, tsc_end, gpa, access: pagelab::trace::Access::Read, source: "uffd", ..Default::default()
             }));
         }
         let path = guest.record_run(directory.path());

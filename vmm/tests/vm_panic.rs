@@ -25,7 +25,7 @@ fn boot(lie: impl FnOnce(&Vm)) -> (Finished, String) {
     let (sink, inputs) = unbounded();
     let ring = RingReader::new(vm.window.clone()).expect("the window holds a header");
     let task = VcpuTask { vcpu: vm.vcpu, ram: vm.ram.clone(), ring, sink, console: None };
-    let vcpu = spawn(task, Arc::new(VcpuStatus::default())).expect("a thread can be had");
+    let vcpu = spawn(task, Arc::new(VcpuStatus::default())).expect("a thread can be had").start(Vec::new());
     let finished = vcpu.finished.recv_timeout(Duration::from_secs(20)).expect("the guest ends by itself");
     drop(inputs);
     let text = diagnosis::describe(&finished, &vm.ram, &Symbols::from_elf(builtin::KERNEL));

@@ -248,5 +248,7 @@ fn the_console_is_heard_while_the_guest_runs() {
 fn the_best_sources_of_this_host_can_be_used() {
     let (sources, missing) = Sources::best();
     assert!(sources.guest);
-    assert_eq!(sources.host.is_none(), !missing.is_empty());
+    let wanted = faults::SOURCES.iter().filter(|source| source.by_default()).count();
+    assert_eq!(sources.host.len() + missing.len(), wanted);
+    assert!(sources.host.iter().all(|source| source.probe() == Probe::Available));
 }

@@ -5,23 +5,22 @@ mod vm_support;
 
 use std::{
     os::fd::{AsRawFd, OwnedFd},
+    thread,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use linux_raw_sys::{
     general::{UFFD_API, UFFDIO_REGISTER_MODE_MISSING, uffdio_api, uffdio_range, uffdio_register},
     ioctl::{UFFDIO_API, UFFDIO_REGISTER, UFFDIO_UNREGISTER},
 };
 use pagelab::{
-    faults::{self, ActiveSource, FaultError, FaultSource, Missing, Probe, Watch},
+    faults::{self, ActiveSource, FaultError, FaultSource, Missing, Probe, Tally, Watch},
     run::{LabError, RunConfig, RunOutcome, Sources, Start, run},
-    trace::CopyTally,
     vm::{Backing, Image},
 };
 use vm_support::{Code, need_kvm};
 
-/// A source that watches RAM and never answers. Its thread is said to die after a while, or not at all.
+/// A source that watches RAM and never answers. Its thread dies at once, or not at all.
 struct Mute {
     dies: bool,
 }
@@ -29,9 +28,6 @@ struct Mute {
 struct MuteActive {
     uffd: OwnedFd,
     range: uffdio_range,
-    failure: Receiver<FaultError>,
-    /// Keeps the failure channel connected.
-    _report: Option<Sender<FaultError>>,
 }
 
 impl FaultSource for Mute {
@@ -39,8 +35,12 @@ impl FaultSource for Mute {
         "mute"
     }
 
-    fn needs_small_pages(&self) -> bool {
+    fn resolves(&self) -> bool {
         true
+    }
+
+    fn by_default(&self) -> bool {
+        false
     }
 
     fn probe(&self) -> Probe {
@@ -62,9 +62,13 @@ impl FaultSource for Mute {
             ]
         };
         assert_eq!(answers, [0, 0]);
-        let (report, failure) = bounded(1);
-        let report = (!self.dies).then_some(report);
-        Ok(Box::new(MuteActive { uffd, range, failure, _report: report }))
+        if self.dies {
+            thread::spawn(move || {
+                let _guard = watch.guard("mute");
+                panic!("this source dies, as the test wants it");
+            });
+        }
+        Ok(Box::new(MuteActive { uffd, range }))
     }
 }
 
@@ -73,17 +77,13 @@ impl ActiveSource for MuteActive {
         "mute"
     }
 
-    fn failure(&self) -> &Receiver<FaultError> {
-        &self.failure
-    }
-
     fn release(&self) {
         // SAFETY: the request takes a uffdio_range.
         unsafe { libc::ioctl(self.uffd.as_raw_fd(), u64::from(UFFDIO_UNREGISTER), &self.range) };
     }
 
-    fn stop(self: Box<Self>) -> Result<CopyTally, FaultError> {
-        Ok(CopyTally::default())
+    fn stop(self: Box<Self>) -> Result<Tally, FaultError> {
+        Ok(Tally::default())
     }
 }
 
@@ -95,7 +95,11 @@ impl FaultSource for Absent {
         "absent"
     }
 
-    fn needs_small_pages(&self) -> bool {
+    fn resolves(&self) -> bool {
+        false
+    }
+
+    fn by_default(&self) -> bool {
         false
     }
 
@@ -125,7 +129,7 @@ fn run_with(source: &'static dyn FaultSource, timeout: Duration) -> Result<RunOu
         backing: Backing::Anonymous,
         seed: 1,
         timeout: Some(timeout),
-        sources: Sources { guest: false, host: Some(source) },
+        sources: Sources { guest: false, host: vec![source] },
         run_file: directory.path().join("run.plab"),
         console: None,
         stop: None,

@@ -67,8 +67,8 @@ pub(super) struct RunArgs {
     /// Where the run file goes [default: a dated name in ./runs].
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What to record: guest (the guest's own events), uffd (host faults by userfaultfd), or none [default: all that
-    /// this host offers].
+    /// What to record: uffd (host faults by userfaultfd), guest (the guest's own events; in every list unless it says
+    /// no-guest), or none [default: guest,uffd, as far as this host has them].
     #[arg(long, value_name = "SOURCE[,SOURCE]")]
     record: Option<Sources>,
     /// Guest memory, with suffix K, M or G.

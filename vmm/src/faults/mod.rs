@@ -3,16 +3,17 @@
 mod pagemap;
 mod uffd;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, thread};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 
 use crate::{
     trace::{CopyTally, Input},
-    vm::{Ram, vcpu::VcpuStatus},
+    vm::{Ram, Slots, stats::Counters, vcpu::VcpuStatus, vcpu_hook::VcpuHook},
 };
 
-/// Every source there is. A new one is added here.
+/// Every source there is, in the order of preference: the first one that a run has tells its host faults, the others are
+/// witnesses. A new one is added here.
 pub static SOURCES: &[&dyn FaultSource] = &[&uffd::Uffd];
 
 /// The source with this name.
@@ -68,21 +69,65 @@ pub enum FaultError {
 }
 
 /// What a source is given to start with.
+#[derive(Clone)]
 pub struct Watch {
     /// The RAM to watch, with everything loaded.
     pub ram: Ram,
+    /// The VM, and where its memory slots lie.
+    pub slots: Arc<Slots>,
+    /// KVM's own counters.
+    pub counters: Arc<Counters>,
     /// Where faults go.
     pub sink: Sender<Input>,
-    /// The vCPUs, by number.
+    /// The vCPUs, by number. Their threads exist and have their ids, and wait for the sources before they run the guest.
     pub vcpus: Vec<Arc<VcpuStatus>>,
+    /// Where a source that fails while it should work says so. The run then ends.
+    pub failure: Sender<FaultError>,
+}
+
+impl Watch {
+    /// Makes a panic of the current thread known as the failure of a source, as long as the result lives.
+    pub fn guard(&self, name: &'static str) -> DeathGuard {
+        DeathGuard { name, failure: self.failure.clone() }
+    }
+}
+
+/// See [`Watch::guard`].
+pub struct DeathGuard {
+    name: &'static str,
+    failure: Sender<FaultError>,
+}
+
+impl Drop for DeathGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // Full only if an earlier failure waits there already.
+            let _ = self.failure.try_send(FaultError::Died { name: self.name });
+        }
+    }
+}
+
+/// What a source has counted by the end of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// A userfaultfd source's half of the conservation check.
+    pub copies: Option<CopyTally>,
+    /// Rows for the `run` view; keys begin with the source's name and a dot.
+    pub facts: Vec<(String, String)>,
 }
 
 /// A way to see host-side faults.
 pub trait FaultSource: Sync {
     /// Its name, as `--record` takes it and `host_fault.source` shows it.
     fn name(&self) -> &'static str;
+    /// Whether it resolves the faults itself. A run has at most one such source.
+    fn resolves(&self) -> bool;
+    /// Whether a run has it unless told otherwise, on hosts that have it.
+    fn by_default(&self) -> bool;
     /// Whether guest RAM must be kept free of huge pages for it.
-    fn needs_small_pages(&self) -> bool;
+    fn needs_small_pages(&self) -> bool {
+        self.resolves()
+    }
     /// Whether this host has it. Changes nothing.
     fn probe(&self) -> Probe;
     /// Starts watching. The guest must not run yet.
@@ -93,10 +138,12 @@ pub trait FaultSource: Sync {
 pub trait ActiveSource: Send {
     /// Its name.
     fn name(&self) -> &'static str;
-    /// Gives an error, or is disconnected, if the source dies while it should work. The run must then end.
-    fn failure(&self) -> &Receiver<FaultError>;
+    /// Its part on the vCPU's thread, taken once before the guest runs; `None` if it has none.
+    fn hook(&mut self) -> Option<Box<dyn VcpuHook>> {
+        None
+    }
     /// Lets every blocked vCPU go and watches no more: for a guest that must end though the source may be stuck.
-    fn release(&self);
+    fn release(&self) {}
     /// Ends the watch and gives the count. The guest must have ended.
-    fn stop(self: Box<Self>) -> Result<CopyTally, FaultError>;
+    fn stop(self: Box<Self>) -> Result<Tally, FaultError>;
 }

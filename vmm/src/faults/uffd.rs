@@ -12,7 +12,6 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use linux_raw_sys::{
     general::{
         UFFD_API, UFFD_EVENT_PAGEFAULT, UFFD_FEATURE_EXACT_ADDRESS, UFFD_FEATURE_THREAD_ID, UFFD_PAGEFAULT_FLAG_WRITE,
@@ -32,9 +31,9 @@ use vmm_sys_util::{
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-use super::{ActiveSource, FaultError, FaultSource, Missing, Probe, Watch, pagemap::present_pages};
+use super::{ActiveSource, FaultError, FaultSource, Missing, Probe, Tally, Watch, pagemap::present_pages};
 use crate::{
-    trace::{Access, CopyTally, HostFault, Input},
+    trace::{Access, CopyTally, HostFault, HostFaultKind, Input},
     vm::{clock::rdtsc, memory::Extent},
 };
 
@@ -56,7 +55,11 @@ impl FaultSource for Uffd {
         NAME
     }
 
-    fn needs_small_pages(&self) -> bool {
+    fn resolves(&self) -> bool {
+        true
+    }
+
+    fn by_default(&self) -> bool {
         true
     }
 
@@ -76,7 +79,6 @@ impl FaultSource for Uffd {
         }
         let wake = EventFd::new(EFD_NONBLOCK).map_err(failed("create an eventfd"))?;
         let stop = wake.try_clone().map_err(failed("create an eventfd"))?;
-        let (report, failure) = bounded(1);
         let ram = watch.ram.clone();
         let handler = Handler {
             uffd: Arc::clone(&uffd),
@@ -87,9 +89,9 @@ impl FaultSource for Uffd {
         };
         let thread = thread::Builder::new()
             .name("uffd".to_owned())
-            .spawn(move || handler.run(&report))
+            .spawn(move || handler.run())
             .map_err(failed("start its thread"))?;
-        Ok(Box::new(Active { uffd, extents, ram, stop, failure, thread, present_at_start }))
+        Ok(Box::new(Active { uffd, extents, ram, stop, thread, present_at_start }))
     }
 }
 
@@ -167,7 +169,6 @@ struct Active {
     extents: Vec<Extent>,
     ram: crate::vm::Ram,
     stop: EventFd,
-    failure: Receiver<FaultError>,
     thread: JoinHandle<CopyTally>,
     present_at_start: u64,
 }
@@ -177,20 +178,17 @@ impl ActiveSource for Active {
         NAME
     }
 
-    fn failure(&self) -> &Receiver<FaultError> {
-        &self.failure
-    }
-
     fn release(&self) {
         unregister(&self.uffd, &self.extents);
     }
 
-    fn stop(self: Box<Self>) -> Result<CopyTally, FaultError> {
+    fn stop(self: Box<Self>) -> Result<Tally, FaultError> {
         self.stop.write(1).map_err(failed("wake its thread"))?;
         let tally = self.thread.join().map_err(|_| FaultError::Died { name: NAME })?;
         unregister(&self.uffd, &self.extents);
         let present_at_end = present_pages(&self.ram).map_err(failed("count the pages that are present"))?;
-        Ok(CopyTally { present_at_start: self.present_at_start, present_at_end, ..tally })
+        let copies = CopyTally { present_at_start: self.present_at_start, present_at_end, ..tally };
+        Ok(Tally { copies: Some(copies), facts: Vec::new() })
     }
 }
 
@@ -224,10 +222,11 @@ struct Handler {
 }
 
 impl Handler {
-    fn run(mut self, report: &Sender<FaultError>) -> CopyTally {
+    fn run(mut self) -> CopyTally {
+        let _guard = self.watch.guard(NAME);
         if let Err(error) = self.serve() {
             // Full only if an earlier failure waits there already.
-            let _ = report.try_send(failed("serve a fault")(error));
+            let _ = self.watch.failure.try_send(failed("serve a fault")(error));
         }
         self.tally
     }
@@ -285,6 +284,9 @@ impl Handler {
             gpa: extent.gpa + (message.address - extent.host),
             access: if write { Access::Write } else { Access::Read },
             source: NAME,
+            kind: HostFaultKind::Missing,
+            bytes: PAGE_SIZE,
+            ..HostFault::default()
         };
         // Nobody takes it only when the recording has failed; the vCPU's loop says so, and pages must come regardless.
         let _ = self.watch.sink.send(Input::HostFault(fault));

@@ -39,24 +39,25 @@ impl Start {
 pub struct Sources {
     /// The guest's own events.
     pub guest: bool,
-    /// Host-side faults.
-    pub host: Option<&'static dyn FaultSource>,
+    /// Host-side faults and their witnesses, in the order of [`faults::SOURCES`].
+    pub host: Vec<&'static dyn FaultSource>,
 }
 
 impl Sources {
     /// Name of the guest's own events in `--record`.
     pub const GUEST: &'static str = "guest";
+    /// Takes the guest's own events out in `--record`, where they are otherwise part of every list.
+    pub const NO_GUEST: &'static str = "no-guest";
     /// Name of "nothing" in `--record`.
     pub const NONE: &'static str = "none";
 
-    /// Everything this host can record, and what it cannot.
+    /// What this host can record of what a run has by default, and what it cannot.
     pub fn best() -> (Sources, Vec<(&'static str, Missing)>) {
-        let mut sources = Sources { guest: true, host: None };
+        let mut sources = Sources { guest: true, host: Vec::new() };
         let mut missing = Vec::new();
-        for source in faults::SOURCES {
+        for source in faults::SOURCES.iter().filter(|source| source.by_default()) {
             match source.probe() {
-                Probe::Available if sources.host.is_none() => sources.host = Some(*source),
-                Probe::Available => {}
+                Probe::Available => sources.host.push(*source),
                 Probe::Missing(why) => missing.push((source.name(), why)),
             }
         }
@@ -66,8 +67,23 @@ impl Sources {
     /// Names, separated by commas; `none` for nothing.
     pub fn names(&self) -> String {
         let guest = self.guest.then_some(Self::GUEST);
-        let names: Vec<&str> = guest.into_iter().chain(self.host.map(FaultSource::name)).collect();
+        let names: Vec<&str> = guest.into_iter().chain(self.host.iter().map(|source| source.name())).collect();
         if names.is_empty() { Self::NONE.to_owned() } else { names.join(",") }
+    }
+
+    fn add(&mut self, source: &'static dyn FaultSource) -> Result<(), SourcesError> {
+        if self.host.iter().any(|there| there.name() == source.name()) {
+            return Ok(());
+        }
+        if source.resolves()
+            && let Some(first) = self.host.iter().find(|there| there.resolves())
+        {
+            return Err(SourcesError::TwoResolvers { first: first.name(), second: source.name() });
+        }
+        self.host.push(source);
+        let rank = |source: &&dyn FaultSource| faults::SOURCES.iter().position(|known| known.name() == source.name());
+        self.host.sort_by_key(rank);
+        Ok(())
     }
 }
 
@@ -81,7 +97,7 @@ impl std::fmt::Debug for Sources {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourcesError {
     /// Not a source.
-    #[error("{name:?} is no source; there are: {known}, or none alone")]
+    #[error("{name:?} is no source; there are: {known}, no-guest, or none alone")]
     Unknown {
         /// What was given.
         name: String,
@@ -91,9 +107,9 @@ pub enum SourcesError {
     /// `none` beside others.
     #[error("none stands alone: it cannot be recorded together with others")]
     NoneAlone,
-    /// Two sources of host faults at once.
-    #[error("{first} and {second} both take the host's faults: give one of them")]
-    TwoHostSources {
+    /// Two sources that resolve faults.
+    #[error("{first} and {second} both resolve the host's faults: give one of them")]
+    TwoResolvers {
         /// One.
         first: &'static str,
         /// The other.
@@ -109,12 +125,16 @@ impl FromStr for Sources {
         if text == Self::NONE {
             return Ok(sources);
         }
+        sources.guest = true;
         for name in text.split(',').map(str::trim) {
             if name == Self::NONE {
                 return Err(SourcesError::NoneAlone);
             }
             if name == Self::GUEST {
-                sources.guest = true;
+                continue;
+            }
+            if name == Self::NO_GUEST {
+                sources.guest = false;
                 continue;
             }
             let source = faults::find(name).ok_or_else(|| SourcesError::Unknown {
@@ -124,12 +144,7 @@ impl FromStr for Sources {
                     .collect::<Vec<_>>()
                     .join(", "),
             })?;
-            match sources.host {
-                Some(first) if first.name() != source.name() => {
-                    return Err(SourcesError::TwoHostSources { first: first.name(), second: source.name() });
-                }
-                _ => sources.host = Some(source),
-            }
+            sources.add(source)?;
         }
         Ok(sources)
     }
@@ -202,17 +217,23 @@ mod tests {
 
     #[test]
     fn sources_are_read_as_they_are_written() {
-        for text in ["none", "guest", "uffd", "guest,uffd"] {
-            assert_eq!(text.parse::<Sources>().expect("valid").names(), text);
+        for (given, meant) in [
+            ("none", "none"),
+            ("guest", "guest"),
+            ("uffd", "guest,uffd"),
+            ("uffd, guest,uffd", "guest,uffd"),
+            ("no-guest,uffd", "uffd"),
+            ("no-guest", "none"),
+        ] {
+            assert_eq!(given.parse::<Sources>().expect("valid").names(), meant);
         }
-        assert_eq!("uffd, guest".parse::<Sources>().expect("valid").names(), "guest,uffd");
     }
 
     #[test]
     fn senseless_sources_are_refused() {
         assert_eq!("guest,none".parse::<Sources>().expect_err("none is not alone"), SourcesError::NoneAlone);
         let error = "ebpf".parse::<Sources>().expect_err("not a source");
-        assert_eq!(error.to_string(), "\"ebpf\" is no source; there are: guest, uffd, or none alone");
+        assert_eq!(error.to_string(), "\"ebpf\" is no source; there are: guest, uffd, no-guest, or none alone");
         assert!("".parse::<Sources>().is_err());
     }
 }

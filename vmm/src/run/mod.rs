@@ -1,13 +1,15 @@
 //! One run from end to end: a machine, its recording, and what came of it.
 
 mod config;
+mod ending;
 mod guest;
 pub mod host;
+mod wait;
 
 use std::{fs, io, path::PathBuf, thread};
 
 pub use config::{RunConfig, Sources, SourcesError, Start, StopHandle, StopListener, stop_pair};
-pub use guest::{LAB_STATUS, TIMEOUT_STATUS};
+pub use ending::{LAB_STATUS, TIMEOUT_STATUS};
 
 use crate::{
     faults::FaultError,

@@ -19,23 +19,71 @@ pub enum Input {
     },
     /// A host-side fault was resolved.
     HostFault(HostFault),
+    /// KVM told of something else: an exit, an exception given to the guest, an entry into shadow tables ...
+    KvmEvent(KvmEvent),
+    /// The host took pages away from the guest.
+    Eviction(Interval),
+    /// Pages the guest wrote during an interval.
+    Dirty(Interval),
     /// A row of the `run` view that is known before the end.
     Fact(&'static str, String),
     /// The guest broke a rule of the boundary (head beyond the ring, bad bulk address ...): said in the report.
     ProtocolError(String),
 }
 
-/// What the vCPU wanted of the page, as far as the source can know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the vCPU wanted of the page, as far as the source can know. The numbers are the run file's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Read or execute.
-    Read,
+    /// Read; from a source that cannot tell, also execute.
+    #[default]
+    Read = 1,
     /// Write.
-    Write,
+    Write = 2,
+    /// Instruction fetch.
+    Execute = 3,
+}
+
+/// Why the host had to act. The numbers are the run file's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostFaultKind {
+    /// There was no page.
+    #[default]
+    Missing = 1,
+    /// There was a page in the page cache of the backing file, but no mapping of it.
+    Minor = 2,
+    /// The page was write-protected, to see its first write.
+    WriteProtect = 3,
+    /// There was no page any more: the host had taken it away, and now gave it back.
+    Refault = 4,
+    /// The host kept the page from the guest by its mapping's protection.
+    Protected = 5,
+    /// KVM had no translation; its own view, whatever the reason was.
+    Violation = 6,
+}
+
+impl HostFaultKind {
+    /// Every kind with its name in the run file.
+    pub(super) const NAMES: [(HostFaultKind, &str); 6] = [
+        (HostFaultKind::Missing, "missing"),
+        (HostFaultKind::Minor, "minor"),
+        (HostFaultKind::WriteProtect, "write_protect"),
+        (HostFaultKind::Refault, "refault"),
+        (HostFaultKind::Protected, "protected"),
+        (HostFaultKind::Violation, "violation"),
+    ];
+}
+
+/// Which translation a host fault interrupted. The numbers are the run file's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// That of the address the guest wanted.
+    Final = 1,
+    /// That of one of the guest's own page tables, on the way there.
+    Walk = 2,
 }
 
 /// One host-side (second-dimension) fault.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct HostFault {
     /// The vCPU whose thread faulted; `None` if another thread of the VMM did.
     pub vcpu: Option<u16>,
@@ -45,10 +93,52 @@ pub struct HostFault {
     pub tsc_end: u64,
     /// Guest-physical byte address.
     pub gpa: u64,
-    /// Read or write.
+    /// Read, write or execute.
     pub access: Access,
     /// Name of the source, such as `uffd`.
     pub source: &'static str,
+    /// Why the host had to act.
+    pub kind: HostFaultKind,
+    /// Bytes that became present by its resolution; 0 where the source does not know.
+    pub bytes: u64,
+    /// Guest RIP, where the source knows it.
+    pub rip: Option<u64>,
+    /// Guest-virtual address, where the source knows it.
+    pub gva: Option<u64>,
+    /// The hardware's code (EPT exit qualification, #NPF EXITINFO1, #PF error code), where the source knows it.
+    pub error_code: Option<u64>,
+    /// Which translation was interrupted, where the source knows it.
+    pub stage: Option<Stage>,
+}
+
+/// Something KVM told beside faults.
+#[derive(Clone, Debug)]
+pub struct KvmEvent {
+    /// The vCPU; `None` if it is not known.
+    pub vcpu: Option<u16>,
+    /// Host TSC.
+    pub tsc: u64,
+    /// The tracepoint's name, such as `kvm_exit`.
+    pub name: &'static str,
+    /// What it says in a word: the exit reason, the exception.
+    pub reason: Option<String>,
+    /// Guest RIP.
+    pub rip: Option<u64>,
+    /// The address it is about.
+    pub address: Option<u64>,
+    /// Its code: error code, exit information.
+    pub code: Option<u64>,
+}
+
+/// A count over an interval of time.
+#[derive(Clone, Copy, Debug)]
+pub struct Interval {
+    /// Host TSC at its beginning.
+    pub tsc_begin: u64,
+    /// Host TSC at its end.
+    pub tsc_end: u64,
+    /// Pages of 4 KiB.
+    pub pages: u64,
 }
 
 /// How a userfaultfd source fared: its half of the conservation check.

@@ -17,6 +17,6 @@ mod writer;
 
 pub use decode::{Decoded, Decoder, Event, StreamHealth};
 pub use error::RunFileError;
-pub use input::{Access, CopyTally, Ending, HostFault, Input};
+pub use input::{Access, CopyTally, Ending, HostFault, HostFaultKind, Input, Interval, KvmEvent, Stage};
 pub use recorder::Recorder;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};

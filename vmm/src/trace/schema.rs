@@ -1,6 +1,6 @@
 //! The run file's tables and views (schema version 1).
 //!
-//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `frame_event`, `slab_event`, `vma_event`,
+//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `kvm_event`, `eviction`, `dirty_interval`, `frame_event`, `slab_event`, `vma_event`,
 //! `syscall`, `process`, `snapshot`, `vma_snapshot`, `counter_snapshot`, `console`, `message`, `check_result`,
 //! `check_skipped`.
 //!
@@ -20,6 +20,8 @@ use pagelab_abi::code::{
 };
 use rusqlite::{Connection, params};
 use syscalls::Sysno;
+
+use super::input::HostFaultKind;
 
 /// The version of the views this pagelab writes, and the newest it reads. In the file: `PRAGMA user_version`.
 pub const SCHEMA_VERSION: i64 = 1;
@@ -42,7 +44,13 @@ CREATE TABLE raw_guest_fault(
 CREATE TABLE raw_host_fault(
   id INTEGER PRIMARY KEY, vcpu INTEGER, tsc_begin INTEGER NOT NULL, tsc_end INTEGER NOT NULL, gpa INTEGER NOT NULL,
   access INTEGER NOT NULL, source INTEGER NOT NULL, owner INTEGER, guest_fault_id INTEGER, rip INTEGER,
-  error_code INTEGER) STRICT;
+  error_code INTEGER, kind INTEGER NOT NULL, bytes INTEGER NOT NULL, gva INTEGER, stage INTEGER) STRICT;
+CREATE TABLE raw_kvm_event(
+  id INTEGER PRIMARY KEY, vcpu INTEGER, tsc INTEGER NOT NULL, name INTEGER NOT NULL, reason TEXT, rip INTEGER,
+  address INTEGER, code INTEGER) STRICT;
+CREATE TABLE raw_interval(
+  id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, tsc_begin INTEGER NOT NULL, tsc_end INTEGER NOT NULL,
+  pages INTEGER NOT NULL) STRICT;
 CREATE TABLE raw_frame_event(
   id INTEGER PRIMARY KEY, vcpu INTEGER NOT NULL, pid INTEGER NOT NULL, tsc INTEGER NOT NULL, op INTEGER NOT NULL,
   pfn INTEGER NOT NULL, frames INTEGER NOT NULL, frame_order INTEGER NOT NULL, zone INTEGER NOT NULL,
@@ -83,9 +91,12 @@ CREATE TABLE raw_check(id INTEGER PRIMARY KEY, name TEXT NOT NULL, expected INTE
   ok INTEGER NOT NULL, terms TEXT NOT NULL) STRICT;
 CREATE TABLE raw_check_skipped(id INTEGER PRIMARY KEY, name TEXT NOT NULL, reason TEXT NOT NULL) STRICT;
 CREATE TABLE code_source(code INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE code_kvm_event(code INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE code_access(code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
+CREATE TABLE code_stage(code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE code_syscall(code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
-INSERT INTO code_access VALUES (1, 'read'), (2, 'write');
+INSERT INTO code_access VALUES (1, 'read'), (2, 'write'), (3, 'execute');
+INSERT INTO code_stage VALUES (1, 'final'), (2, 'walk');
 ";
 
 /// `hex(x)` and `name(table, column)` are spelled out by [`expand`].
@@ -96,7 +107,14 @@ CREATE VIEW guest_fault AS SELECT f.id, vcpu, pid, tsc_begin, tsc_end, {hex gva}
   NULLIF(pfn, 0) AS pfn, frame_order, flags & 1 AS major, (flags >> 1) & 1 AS in_kernel FROM raw_guest_fault f;
 CREATE VIEW host_fault AS SELECT id, vcpu, tsc_begin, tsc_end, {hex gpa} AS gpa, {name access access} AS access,
   {name source source} AS source, CASE WHEN owner IS NOT NULL THEN {name owner owner} END AS owner, guest_fault_id,
-  CASE WHEN rip IS NOT NULL THEN {hex rip} END AS rip, error_code FROM raw_host_fault;
+  CASE WHEN rip IS NOT NULL THEN {hex rip} END AS rip, error_code, {name host_fault_kind kind} AS kind,
+  NULLIF(bytes, 0) AS bytes, CASE WHEN gva IS NOT NULL THEN {hex gva} END AS gva,
+  CASE WHEN stage IS NOT NULL THEN {name stage stage} END AS stage FROM raw_host_fault;
+CREATE VIEW kvm_event AS SELECT id, vcpu, tsc, {name kvm_event name} AS name, reason,
+  CASE WHEN rip IS NOT NULL THEN {hex rip} END AS rip,
+  CASE WHEN address IS NOT NULL THEN {hex address} END AS address, code FROM raw_kvm_event;
+CREATE VIEW eviction AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 1;
+CREATE VIEW dirty_interval AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 2;
 CREATE VIEW frame_event AS SELECT id, tsc, {name frame_op op} AS op, pfn, frame_order, {name zone zone} AS zone,
   {name migrate_type migratetype} AS migratetype, printf('0x%x', gfp) AS gfp, {name owner owner} AS owner,
   (SELECT text FROM raw_string s WHERE s.id = call_site) AS call_site, frames, vcpu, pid FROM raw_frame_event;
@@ -149,6 +167,7 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
         "snapshot_kind": SnapshotKind,
         "moment": Moment,
     );
+    fill(conn, "host_fault_kind", HostFaultKind::NAMES.iter().map(|(kind, name)| (*kind as i64, *name)))?;
     let host_owners = [(OWNER_TRACE_WINDOW, "trace_window"), (OWNER_OUTSIDE_RAM, "outside_ram")];
     let guest_owners = Owner::ALL.iter().map(|owner| (u16::from(owner.0), owner.name().unwrap_or_default()));
     fill(conn, "owner", guest_owners.chain(host_owners).map(|(code, name)| (i64::from(code), name)))?;
@@ -201,7 +220,7 @@ mod tests {
         let mut views = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'").expect("valid");
         let names: Vec<String> =
             views.query_map([], |row| row.get(0)).expect("runs").map(|name| name.expect("text")).collect();
-        assert_eq!(names.len(), 15);
+        assert_eq!(names.len(), 18);
         for name in names {
             conn.query_row(&format!("SELECT count(*) FROM {name}"), [], |_| Ok(())).expect(&name);
             conn.prepare(&format!("SELECT * FROM {name}")).expect(&name);
@@ -214,7 +233,7 @@ mod tests {
         create(&conn).expect("the schema is valid");
         for (id, gpa) in [(1, -1i64), (2, 0x1000), (3, 0x7fff_0000_0000)] {
             conn.execute(
-                "INSERT INTO raw_host_fault VALUES (?, 0, 1, 2, ?, 1, 1, NULL, NULL, NULL, NULL)",
+                "INSERT INTO raw_host_fault VALUES (?, 0, 1, 2, ?, 1, 1, NULL, NULL, NULL, NULL, 1, 4096, NULL, NULL)",
                 params![id, gpa],
             )
             .expect("insert");

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Params, params, types::Value};
 use super::{
     bulk::Parts,
     decode::{Decoded, Decoder, Event},
-    input::{Access, Ending, HostFault, Input},
+    input::{Ending, HostFault, Input, Interval, KvmEvent},
     join, schema,
     snapshot::{self, Halves, Origin},
 };
@@ -25,8 +25,11 @@ const MAX_PROTOCOL_ERRORS: u64 = 1000;
 /// What keys of the `run` view end with whose values are numbers.
 const NUMERIC_KEYS: &[&str] = &["_bytes", "_ns", "_hz", "_ticks", "seed", "exit_status", "protocol_errors"];
 
-/// What keys of the `run` view begin with that hold KVM's own counters, numbers too.
-const KVM_KEYS: &str = "kvm.";
+/// What a key of the `run` view has in it that is a counter of KVM's or of a source's, a number too: `kvm.exits`.
+const COUNTER_MARK: char = '.';
+/// Codes of `raw_interval.kind`.
+const EVICTION: u8 = 1;
+const DIRTY: u8 = 2;
 
 /// The open run file and what later inputs need of earlier ones.
 pub(super) struct Writer {
@@ -36,6 +39,7 @@ pub(super) struct Writer {
     halves: Halves,
     open_calls: HashMap<(u16, u32), i64>,
     sources: Vec<&'static str>,
+    kvm_events: Vec<&'static str>,
     protocol_errors: u64,
     rows: usize,
 }
@@ -53,6 +57,7 @@ impl Writer {
             halves: Halves::default(),
             open_calls: HashMap::new(),
             sources: Vec::new(),
+            kvm_events: Vec::new(),
             protocol_errors: 0,
             rows: 0,
         };
@@ -88,6 +93,9 @@ impl Writer {
             Input::Records(records) => records.iter().try_for_each(|record| self.record(record)),
             Input::Bulk { record, bulk, bytes } => self.bulk(&record, &bulk, bytes),
             Input::HostFault(fault) => self.host_fault(&fault),
+            Input::KvmEvent(event) => self.kvm_event(event),
+            Input::Eviction(interval) => self.interval(EVICTION, &interval),
+            Input::Dirty(interval) => self.interval(DIRTY, &interval),
             Input::ProtocolError(text) => self.protocol_error(&text),
             Input::Fact(key, value) => self.text_fact(key, &value),
         }
@@ -137,7 +145,7 @@ impl Writer {
     }
 
     fn text_fact(&mut self, key: &str, value: &str) -> rusqlite::Result<()> {
-        let numeric = key.starts_with(KVM_KEYS) || NUMERIC_KEYS.iter().any(|end| key.ends_with(end));
+        let numeric = key.contains(COUNTER_MARK) || NUMERIC_KEYS.iter().any(|end| key.ends_with(end));
         match value.parse::<i64>() {
             Ok(number) if numeric => self.fact(key, number),
             _ => self.fact(key, value.to_owned()),
@@ -288,20 +296,54 @@ impl Writer {
                 self.sources.len() - 1
             }
         };
-        let access = match fault.access {
-            Access::Read => 1,
-            Access::Write => 2,
-        };
         self.insert(
-            "INSERT INTO raw_host_fault VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL)",
+            "INSERT INTO raw_host_fault VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?, ?)",
             params![
                 fault.vcpu,
                 fault.tsc_begin.cast_signed(),
                 fault.tsc_end.cast_signed(),
                 fault.gpa.cast_signed(),
-                access,
-                source
+                fault.access as u8,
+                source,
+                fault.rip.map(u64::cast_signed),
+                fault.error_code.map(u64::cast_signed),
+                fault.kind as u8,
+                fault.bytes.cast_signed(),
+                fault.gva.map(u64::cast_signed),
+                fault.stage.map(|stage| stage as u8),
             ],
+        )
+    }
+
+    fn kvm_event(&mut self, event: KvmEvent) -> rusqlite::Result<()> {
+        let name = match self.kvm_events.iter().position(|name| *name == event.name) {
+            Some(name) => name,
+            None => {
+                self.kvm_events.push(event.name);
+                let code = self.kvm_events.len() - 1;
+                self.insert("INSERT INTO code_kvm_event VALUES (?, ?)", params![code, event.name])?;
+                code
+            }
+        };
+        self.insert(
+            "INSERT INTO raw_kvm_event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                event.vcpu,
+                event.tsc.cast_signed(),
+                name,
+                event.reason,
+                event.rip.map(u64::cast_signed),
+                event.address.map(u64::cast_signed),
+                event.code.map(u64::cast_signed),
+            ],
+        )
+    }
+
+    fn interval(&mut self, kind: u8, interval: &Interval) -> rusqlite::Result<()> {
+        let Interval { tsc_begin, tsc_end, pages } = interval;
+        self.insert(
+            "INSERT INTO raw_interval VALUES (NULL, ?, ?, ?, ?)",
+            params![kind, tsc_begin.cast_signed(), tsc_end.cast_signed(), pages.cast_signed()],
         )
     }
 

@@ -1,9 +1,8 @@
 //! A virtual machine, loaded and ready for its first instruction.
-#![expect(unsafe_code, reason = "tells KVM which host memory backs the guest")]
 
-use std::{fs, io, time::Instant};
+use std::{fs, io, sync::Arc, time::Instant};
 
-use kvm_bindings::{KVM_API_VERSION, kvm_userspace_memory_region};
+use kvm_bindings::KVM_API_VERSION;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use pagelab_abi::boot::BootFlags;
 
@@ -12,7 +11,8 @@ use super::{
     clock,
     cpu::{self, CpuidView},
     cpuid::model,
-    memory::{Backing, Extent, MemoryError, Ram, TraceWindow},
+    memory::{Backing, MemoryError, Ram, TraceWindow},
+    slots::Slots,
 };
 
 /// Device node of KVM.
@@ -93,8 +93,8 @@ pub struct Vm {
     pub tsc_offset_zero: bool,
     /// TSC ticks a second, where known.
     pub tsc_hz: Option<u64>,
-    /// The VM itself; its memory slots live as long as it.
-    pub fd: VmFd,
+    /// The VM itself, with its memory slots.
+    pub slots: Arc<Slots>,
 }
 
 /// Opens /dev/kvm and checks its version.
@@ -120,11 +120,9 @@ impl Vm {
         let window = TraceWindow::new(config.trace_window)?;
         let vm = create_vm(&kvm)?;
         vm.set_tss_address(TSS_ADDRESS).map_err(VmError::kvm("place the real-mode TSS"))?;
-        let slots = ram.extents().into_iter().chain([window.extent()]);
-        for (slot, extent) in slots.enumerate() {
-            set_slot(&vm, slot as u32, extent)?;
-        }
-        let vcpu = vm.create_vcpu(0).map_err(VmError::kvm("create a vCPU"))?;
+        let extents: Vec<_> = ram.extents().into_iter().chain([window.extent()]).collect();
+        let slots = Slots::install(vm, extents).map_err(VmError::kvm("take guest memory"))?;
+        let vcpu = slots.vm().create_vcpu(0).map_err(VmError::kvm("create a vCPU"))?;
         log::debug!("machine created after {:?}", begin.elapsed());
 
         let cpuid = cpu::set_cpuid(&kvm, &vcpu, 0).map_err(VmError::kvm("set the CPUID"))?;
@@ -138,7 +136,7 @@ impl Vm {
         cpu::enter_long_mode(&vcpu, entry).map_err(VmError::kvm("set the registers"))?;
         let tsc_hz = clock::tsc_hz(&vcpu);
         log::debug!("machine loaded after {:?}", begin.elapsed());
-        Ok(Vm { vcpu, ram, window, cpuid, tsc_offset_zero, tsc_hz, fd: vm })
+        Ok(Vm { vcpu, ram, window, cpuid, tsc_offset_zero, tsc_hz, slots: Arc::new(slots) })
     }
 }
 
@@ -150,20 +148,6 @@ fn create_vm(kvm: &Kvm) -> Result<VmFd, VmError> {
             other => return other.map_err(VmError::kvm("create a VM")),
         }
     }
-}
-
-fn set_slot(vm: &VmFd, slot: u32, extent: Extent) -> Result<(), VmError> {
-    let region = kvm_userspace_memory_region {
-        slot,
-        flags: 0,
-        guest_phys_addr: extent.gpa,
-        memory_size: extent.size,
-        userspace_addr: extent.host,
-    };
-    // SAFETY: the extent is a whole live mapping that nothing but volatile accesses reach. Should it be unmapped before
-    // the VM is gone, KVM drops its translations and the guest's accesses fail; no other memory is ever reached as long
-    // as the vCPU's thread, which owns a handle to the mapping, is the only one that runs the guest.
-    unsafe { vm.set_user_memory_region(region) }.map_err(VmError::kvm("take guest memory"))
 }
 
 /// How KVM translates guest memory on this host, from the parameters of its modules: `ept`, `npt`, `shadow`, or

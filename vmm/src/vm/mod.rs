@@ -10,11 +10,14 @@ mod kick;
 pub mod machine;
 pub mod memory;
 pub mod ring;
+pub mod slots;
 pub mod stats;
 pub mod symbols;
 pub mod vcpu;
+pub mod vcpu_hook;
 pub mod walk;
 
 pub use boot::{Image, Program};
 pub use machine::{Vm, VmConfig, VmError};
 pub use memory::{Backing, Ram, TraceWindow};
+pub use slots::Slots;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use kvm_bindings::KVMIO;
+use kvm_ioctls::{VcpuFd, VmFd};
 use vmm_sys_util::ioctl::{_IOC_NONE, ioctl, ioctl_expr};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -45,9 +46,28 @@ struct Descriptor {
     bucket_size: u32,
 }
 
-/// The single-value counters of a VM or a vCPU: name and value. `None` where KVM has no statistics (before Linux 5.14).
-/// Histograms are left out.
-pub fn read(of: &impl AsRawFd) -> Option<Vec<(String, u64)>> {
+/// The counters of a VM and one of its vCPUs. Reading them disturbs neither.
+#[derive(Debug)]
+pub struct Counters(Vec<File>);
+
+impl Counters {
+    /// The counters of these; none where KVM has no statistics (before Linux 5.14).
+    pub fn of(vm: &VmFd, vcpu: &VcpuFd) -> Counters {
+        Counters([open(vm), open(vcpu)].into_iter().flatten().collect())
+    }
+
+    /// Whether KVM has statistics at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The single-value counters, by name, since the VM was made. Histograms are left out.
+    pub fn read(&self) -> Vec<(String, u64)> {
+        self.0.iter().filter_map(|file| parse(file).ok()).flatten().collect()
+    }
+}
+
+fn open(of: &impl AsRawFd) -> Option<File> {
     let request = ioctl_expr(_IOC_NONE, KVMIO, KVM_GET_STATS_FD, 0);
     // SAFETY: the request takes no argument and gives a new descriptor or -1.
     let fd = unsafe { ioctl(of, request) };
@@ -55,8 +75,7 @@ pub fn read(of: &impl AsRawFd) -> Option<Vec<(String, u64)>> {
         return None;
     }
     // SAFETY: the kernel has just made this descriptor for us.
-    let file = unsafe { File::from_raw_fd(fd) };
-    parse(&file).ok()
+    Some(unsafe { File::from_raw_fd(fd) })
 }
 
 fn parse(file: &File) -> io::Result<Vec<(String, u64)>> {

@@ -25,6 +25,7 @@ use super::{
     kick,
     memory::Ram,
     ring::RingReader,
+    vcpu_hook::{Handled, VcpuHook},
 };
 use crate::trace::Input;
 
@@ -112,6 +113,22 @@ pub struct VcpuTask {
     pub console: Option<ConsoleHook>,
 }
 
+/// A vCPU whose thread exists and waits for its start. Dropped, it never runs.
+#[derive(Debug)]
+pub struct WaitingVcpu {
+    start: Sender<Vec<Box<dyn VcpuHook>>>,
+    running: RunningVcpu,
+}
+
+impl WaitingVcpu {
+    /// Has the guest run. The hooks see its exits in their order.
+    pub fn start(self, hooks: Vec<Box<dyn VcpuHook>>) -> RunningVcpu {
+        // A thread that is gone already is found when its end is waited for.
+        let _ = self.start.send(hooks);
+        self.running
+    }
+}
+
 /// A vCPU that runs.
 #[derive(Debug)]
 pub struct RunningVcpu {
@@ -140,24 +157,31 @@ impl RunningVcpu {
     }
 }
 
-/// Starts the vCPU's thread. `status` may be handed out before: it names the thread from before its first instruction.
-pub fn spawn(task: VcpuTask, status: Arc<VcpuStatus>) -> io::Result<RunningVcpu> {
+/// Makes the vCPU's thread. When this returns, `status` has its thread id.
+pub fn spawn(task: VcpuTask, status: Arc<VcpuStatus>) -> io::Result<WaitingVcpu> {
     kick::install()?;
     let (sender, finished) = bounded(1);
+    let (start, started) = bounded(1);
+    let (ready, is_ready) = bounded::<()>(0);
     let shared = Arc::clone(&status);
     let thread = thread::Builder::new().name("vcpu0".to_owned()).spawn(move || {
         shared.thread_id.store(rustix::thread::gettid().as_raw_nonzero().get() as u32, Ordering::Release);
-        let finished = Loop::new(task, shared).run();
+        drop(ready);
+        let Ok(hooks) = started.recv() else { return };
+        let finished = Loop::new(task, shared, hooks).run();
         // Nobody waits any more only when the whole run has been given up.
         let _ = sender.send(finished);
     })?;
-    Ok(RunningVcpu { thread, status, finished })
+    // Nothing is ever sent: the thread lets go of its end once it is known.
+    let _ = is_ready.recv();
+    Ok(WaitingVcpu { start, running: RunningVcpu { thread, status, finished } })
 }
 
 /// The loop's state.
 struct Loop {
     task: VcpuTask,
     status: Arc<VcpuStatus>,
+    hooks: Vec<Box<dyn VcpuHook>>,
     calibration: Option<Calibration>,
     panic_text: Option<String>,
     last_records: VecDeque<Record>,
@@ -169,10 +193,11 @@ struct Loop {
 type Step = Result<(), End>;
 
 impl Loop {
-    fn new(task: VcpuTask, status: Arc<VcpuStatus>) -> Loop {
+    fn new(task: VcpuTask, status: Arc<VcpuStatus>, hooks: Vec<Box<dyn VcpuHook>>) -> Loop {
         Loop {
             task,
             status,
+            hooks,
             calibration: None,
             panic_text: None,
             last_records: VecDeque::with_capacity(KEPT_RECORDS),
@@ -222,6 +247,13 @@ impl Loop {
     }
 
     fn serve(&mut self, exit: Exit) -> Step {
+        for hook in &mut self.hooks {
+            match hook.exit(&exit, &mut self.task.vcpu) {
+                Handled::No => {}
+                Handled::Yes => return Ok(()),
+                Handled::End(end) => return Err(end),
+            }
+        }
         match exit {
             Exit::PortOut { port, value } => match port {
                 port::DOORBELL => self.drain().map(|_| ()),

@@ -206,6 +206,8 @@ impl Guest {
             gpa,
             access,
             source: "uffd",
+            bytes: 4096,
+            ..HostFault::default()
         }));
         self.tsc += TICK;
         if let Some(copies) = &mut self.ending.copies {

@@ -157,7 +157,7 @@ pub(crate) fn start(code: &Code) -> (RunningVcpu, Receiver<Input>) {
     let (sink, inputs) = unbounded();
     let ring = RingReader::new(vm.window.clone()).expect("the window holds a header");
     let task = VcpuTask { vcpu: vm.vcpu, ram: vm.ram, ring, sink, console: None };
-    (spawn(task, Arc::new(VcpuStatus::default())).expect("a thread can be had"), inputs)
+    (spawn(task, Arc::new(VcpuStatus::default())).expect("a thread can be had").start(Vec::new()), inputs)
 }
 
 /// Runs the guest to its end, or fails the test after 20 seconds.

@@ -1,0 +1,93 @@
+//! Waits for a run's end, or brings it about.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, after, never, select, tick};
+
+use super::{LabError, config::StopListener};
+use crate::{
+    faults::{ActiveSource, FaultError},
+    vm::vcpu::{Finished, RunningVcpu},
+};
+
+/// How long a vCPU may take to stop while its fault source works, and how long once it has been released.
+const STOP_PATIENCE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
+/// Time between kicks.
+const KICK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the ring of a running guest is drained, if it does not ask for it more often.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Why the lab ended a run.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// The guest ended by itself.
+    Guest,
+    Timeout(Duration),
+    Signal(i32),
+    SourceFailed(FaultError),
+}
+
+/// What may end a run from outside of the guest.
+pub(super) struct Ends<'a> {
+    /// The time it may take, counted from now.
+    pub(super) timeout: Option<Duration>,
+    /// Signals.
+    pub(super) stop: Option<&'a StopListener>,
+    /// Sources that fail.
+    pub(super) failure: &'a Receiver<FaultError>,
+}
+
+/// Waits for the first reason to end, and has the ring drained now and then, so that little is lost if the lab itself is
+/// killed. [`Finished`] is there only if the guest ended by itself.
+pub(super) fn wait(running: &RunningVcpu, ends: &Ends<'_>) -> Result<(Cause, Option<Finished>), LabError> {
+    let no_stop = never();
+    let mut stop = ends.stop.map_or(&no_stop, |listener| &listener.0);
+    let deadline = ends.timeout.map_or_else(never, after);
+    let drain = tick(DRAIN_INTERVAL);
+    loop {
+        let cause = select! {
+            recv(running.finished) -> finished => {
+                return Ok((Cause::Guest, Some(finished.map_err(|_| LabError::VcpuDied)?)));
+            }
+            recv(ends.failure) -> error => match error {
+                Ok(error) => Cause::SourceFailed(error),
+                Err(_) => unreachable!("the run keeps a sender until the sources have stopped"),
+            },
+            recv(stop) -> signal => match signal {
+                Ok(signal) => Cause::Signal(signal),
+                Err(_) => {
+                    // Nobody can stop this run any more: wait for its own end.
+                    stop = &no_stop;
+                    continue;
+                }
+            },
+            recv(deadline) -> _ => Cause::Timeout(ends.timeout.unwrap_or_default()),
+            recv(drain) -> _ => {
+                running.nudge();
+                continue;
+            }
+        };
+        return Ok((cause, None));
+    }
+}
+
+/// Stops a running vCPU. While the fault sources work, a kick is enough and every count stays exact; a vCPU that stays
+/// in a fault is let go by force.
+pub(super) fn stop(running: &RunningVcpu, sources: &[Box<dyn ActiveSource>]) -> Result<Finished, LabError> {
+    for (round, patience) in STOP_PATIENCE.into_iter().enumerate() {
+        let begin = Instant::now();
+        while begin.elapsed() < patience {
+            running.stop();
+            match running.finished.recv_timeout(KICK_INTERVAL) {
+                Ok(finished) => return Ok(finished),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(LabError::VcpuDied),
+            }
+        }
+        if round == 0 {
+            log::debug!("the vCPU is still in a fault: its sources let it go");
+            sources.iter().for_each(|source| source.release());
+        }
+    }
+    Err(LabError::VcpuStuck)
+}
