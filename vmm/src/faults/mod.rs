@@ -1,6 +1,7 @@
 //! Where host-side (second-dimension) faults come from: one file a source, behind one trait.
 
 mod pagemap;
+mod stats;
 mod uffd;
 
 use std::{io, sync::Arc, thread};
@@ -14,7 +15,7 @@ use crate::{
 
 /// Every source there is, in the order of preference: the first one that a run has tells its host faults, the others are
 /// witnesses. A new one is added here.
-pub static SOURCES: &[&dyn FaultSource] = &[&uffd::Uffd];
+pub static SOURCES: &[&dyn FaultSource] = &[&uffd::Uffd, &stats::Stats];
 
 /// The source with this name.
 pub fn find(name: &str) -> Option<&'static dyn FaultSource> {

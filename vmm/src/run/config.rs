@@ -233,7 +233,10 @@ mod tests {
     fn senseless_sources_are_refused() {
         assert_eq!("guest,none".parse::<Sources>().expect_err("none is not alone"), SourcesError::NoneAlone);
         let error = "ebpf".parse::<Sources>().expect_err("not a source");
-        assert_eq!(error.to_string(), "\"ebpf\" is no source; there are: guest, uffd, no-guest, or none alone");
+        let known: Vec<&str> = faults::SOURCES.iter().map(|source| source.name()).collect();
+        let expected =
+            format!("\"ebpf\" is no source; there are: guest, {}, no-guest, or none alone", known.join(", "));
+        assert_eq!(error.to_string(), expected);
         assert!("".parse::<Sources>().is_err());
     }
 }
