@@ -131,11 +131,13 @@ busybox=$(packaged bin/busybox)
 rig_packages
 fetch_kernel "$version"
 base=$cache/base-$rig-$version-$(cat "$here"/rig/{init,image.sh,"$rig.sh"} | sha256sum | cut -c 1-12)
-[ -e "$base" ] || make_base "${rig_modules[@]}"
+[ -e "$base" ] || make_base "$rig_disk" "${rig_modules[@]}"
+rig_prepare
 exec 9>&-
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/pagelab-rig.XXXXXX")
 emulator=''
+# shellcheck disable=SC2317 # called by the trap
 finish() {
     [ -z "$emulator" ] || kill "$emulator" 2>/dev/null || true
     [ -z "$log" ] || cp "$scratch/serial" "$log" 2>/dev/null || true
@@ -154,9 +156,7 @@ for copy in "${copies[@]}"; do
     if [ -e "$copy" ]; then copy_in "$copy"; else copy_in "${copy%:*}" "${copy##*:}"; fi
 done
 write_command "/bin/${exec##*/}" "$@"
-{ cat "$base" && archive "$tree"; } >"$scratch/initramfs"
-rm -r "$tree"
-
+fill_disk
 boot
 bring_back
 exit "$status"

@@ -7,7 +7,10 @@ rig_disk=/dev/vda
 
 rig_packages() { has qemu-system-x86_64 || fetch amd qemu-system-x86; }
 
-# rig_start KERNEL INITRAMFS DISK SERIAL: becomes the emulator.
+# rig_prepare: makes from the initramfs in $base what the emulator boots.
+rig_prepare() { :; }
+
+# rig_start DISK SERIAL: becomes the emulator.
 rig_start() {
     local qemu=qemu-system-x86_64 where=()
     if [ -x "$root/usr/bin/$qemu" ]; then
@@ -16,6 +19,6 @@ rig_start() {
     fi
     # One CPU: with two, QEMU's multi-threaded TCG crashes the Linux in it.
     with_libraries exec "$qemu" "${where[@]}" -accel tcg -cpu max,+svm -m "$memory" -smp 1 -nodefaults -no-reboot \
-        -display none -serial "file:$4" -drive "file=$3,format=raw,if=virtio,cache=unsafe" -kernel "$1" -initrd "$2" \
+        -display none -serial "file:$2" -drive "file=$1,format=raw,if=virtio,cache=unsafe" -kernel "$kernel/vmlinuz" -initrd "$base" \
         -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable"
 }

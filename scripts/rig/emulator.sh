@@ -1,6 +1,9 @@
 # One run of a rig: what goes in, the emulator from start to end, what comes back. Sourced.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with nested-vm.sh
 
+# 8 GiB.
+disk_cylinders=16644
+
 # Builds a pagelab that needs no libraries, beside the user's own builds, and says where it is.
 build_pagelab() {
     local target=x86_64-unknown-linux-gnu
@@ -43,7 +46,7 @@ write_command() {
     local word
     {
         printf 'folder=%s\n' "$(quoted "$PWD")"
-        printf 'disk=%s\nhugepages=%s\n' "$rig_disk" "$hugepages"
+        printf 'hugepages=%s\n' "$hugepages"
     } >"$tree/rig/settings"
     {
         for word in "${variables[@]}"; do
@@ -61,14 +64,19 @@ write_command() {
     done >"$tree/rig/fetch"
 }
 
+# Makes the rig's disk: what goes in, as a cpio archive, and room for what comes back in its place.
+fill_disk() {
+    archive "$tree" >"$scratch/disk" || die "cannot pack the rig's files"
+    rm -r "$tree"
+    # A size in whole cylinders of 16 heads and 63 sectors, since Bochs counts in them. The file is sparse.
+    truncate -s $((disk_cylinders * 16 * 63 * 512)) "$scratch/disk"
+}
+
 # Starts the emulator and waits for its end, the timeout or a panic of the rig's kernel.
 boot() {
-    local disk=$scratch/disk serial=$scratch/serial deadline
-    # Bochs wants a size in whole cylinders of 16 heads and 63 sectors. The file is sparse.
-    disk_cylinders=4000
-    truncate -s $((disk_cylinders * 16 * 63 * 512)) "$disk"
+    local serial=$scratch/serial deadline
     : >"$serial"
-    rig_start "$kernel/vmlinuz" "$scratch/initramfs" "$disk" "$serial" 2>"$scratch/emulator" &
+    rig_start "$scratch/disk" "$serial" 2>"$scratch/emulator" &
     emulator=$!
     deadline=$((SECONDS + limit))
     while kill -0 "$emulator" 2>/dev/null; do

@@ -1,4 +1,4 @@
-# What a rig boots: Debian's kernel, and an initramfs of busybox, kernel modules, the command and its files. Sourced.
+# What a rig boots: Debian's kernel, and an initramfs of busybox and kernel modules. Sourced.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables are shared with nested-vm.sh
 
 # archive FOLDER: its contents as the kernel reads an initramfs, on standard output.
@@ -33,15 +33,16 @@ add_modules() {
     done
 }
 
-# make_base MODULE...: the part of the initramfs that does not change from run to run, into $base.
+# make_base DISK MODULE...: the initramfs, which knows nothing of the command that will run, into $base.
 make_base() {
-    local init=$here/rig/init tree=$base.tree
-    [ ! "$base" -nt "$init" ] || return 0
+    local tree=$base.tree disk=$1
+    shift
     rm -rf "$tree"
-    mkdir -p "$tree"/{bin,dev,proc,sys,root,modules,rig} "$tree/tmp"
+    mkdir -p "$tree"/{bin,dev,proc,sys,root,modules} "$tree/tmp"
     chmod 1777 "$tree/tmp"
     cp "$busybox" "$tree/bin/busybox"
-    cp "$init" "$tree/init"
+    cp "$here/rig/init" "$tree/init"
+    printf '%s\n' "$disk" >"$tree/disk"
     chmod 755 "$tree/init" "$tree/bin/busybox"
     add_modules "$tree/modules" "$@"
     archive "$tree" >"$base.new"
