@@ -24,7 +24,7 @@ DEFAULT rig
 LABEL rig
 KERNEL vmlinuz
 INITRD initrd
-APPEND console=ttyS0,115200 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=on nosmp noxsave nopti cryptomgr.notests initcall_blacklist=load_system_certificate_list rcupdate.rcu_expedited=1
+APPEND console=ttyS0,115200 quiet panic=-1 mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=on nosmp noxsave nopti cryptomgr.notests initcall_blacklist=load_system_certificate_list,jent_mod_init,init_kprobe_trace,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init rcupdate.rcu_expedited=1
 CFG
     with_libraries "$(packaged usr/bin/xorriso)" -as mkisofs -quiet -o "$base.iso.new" -b isolinux.bin -c boot.cat \
         -no-emul-boot -boot-load-size 4 -boot-info-table "$iso" >"$cache/xorriso.log" 2>&1 ||
