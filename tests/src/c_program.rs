@@ -22,8 +22,20 @@ pub fn compile_bare(folder: &Path, name: &str) -> PathBuf {
     gcc(folder, &format!("hostile/{name}"), name, &[&flags[..], &quiet].concat(), &["-Wl,-z,noseparate-code"])
 }
 
+/// Compiles `tests/programs/kernels/NAME` (with its suffix) into a kernel at 1 MiB, in `folder`.
+pub fn compile_kernel(folder: &Path, name: &str) -> PathBuf {
+    let flags = ["-static", "-O1", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pic", "-no-pie"];
+    // No other register is saved or set up, and an emulated ring 0 has no other instructions.
+    let registers = ["-mno-red-zone", "-mgeneral-regs-only", "-fcf-protection=none"];
+    let link = ["-Wl,-z,noseparate-code", "-Wl,-Ttext-segment=0x100000", "-Wl,--build-id=none", "-Wl,-z,noexecstack"];
+    gcc(folder, &format!("kernels/{name}"), name, &[&flags[..], &registers, &link].concat(), &[])
+}
+
 fn gcc(folder: &Path, source: &str, name: &str, flags: &[&str], libraries: &[&str]) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(source).with_extension("c");
+    let mut source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(source);
+    if source.extension().is_none() {
+        source.set_extension("c");
+    }
     let program = folder.join(name);
     let output = Command::new("gcc")
         .args(flags)

@@ -6,9 +6,16 @@ use object::{
     LittleEndian, elf,
     read::elf::{FileHeader, NoteIterator, ProgramHeader},
 };
-use pagelab_abi::{ABI_VERSION, layout::KERNEL_PHYS, note};
+use pagelab_abi::{ABI_VERSION, layout::KERNEL_VIRT, note};
 
-use crate::initramfs::{InitramfsError, read_host_file};
+use crate::{
+    initramfs::{InitramfsError, read_host_file},
+    vm::foreign::{Entry, LOWEST},
+};
+
+/// Owner and type of the note that holds the PVH entry (Xen: xen/include/public/elfnote.h, XEN_ELFNOTE_PHYS32_ENTRY).
+const XEN: &[u8] = b"Xen\0";
+const PHYS32_ENTRY: u32 = 18;
 
 type Header = elf::FileHeader64<LittleEndian>;
 type Segment = elf::ProgramHeader64<LittleEndian>;
@@ -18,6 +25,8 @@ type Segment = elf::ProgramHeader64<LittleEndian>;
 pub enum Protocol {
     /// pagelab's own: boot info, ring and control ports. It runs programs.
     Pagelab,
+    /// Any other.
+    Foreign(Entry),
 }
 
 /// A kernel that can be booted.
@@ -61,6 +70,11 @@ pub enum KernelFileError {
 }
 
 impl KernelFile {
+    /// The file's name, without the folders above it.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
     /// Whether all of it lies in `low` bytes of RAM from 0.
     ///
     /// # Errors
@@ -83,21 +97,22 @@ impl KernelFile {
     pub fn open(path: &Path) -> Result<KernelFile, KernelFileError> {
         let (elf, _) = read_host_file(path)?;
         let path = path.display().to_string();
-        let Found { extent, abi_version } =
-            examine(&elf).map_err(|why| KernelFileError::Unfit { path: path.clone(), why })?;
-        match abi_version {
-            Some(ABI_VERSION) if extent.start < KERNEL_PHYS => {
-                let start = extent.start;
-                let why =
-                    format!("it wants to be loaded at {start:#x}; a kernel of pagelab's lies above {KERNEL_PHYS:#x}");
-                Err(KernelFileError::Unfit { path, why })
-            }
-            Some(ABI_VERSION) => Ok(KernelFile { path, elf, protocol: Protocol::Pagelab, extent }),
-            Some(found) => Err(KernelFileError::AbiVersion { path, found }),
-            None => Err(KernelFileError::Unfit {
-                path,
-                why: "no kernel of pagelab's: it has no ELF note of the owner \"pagelab\"".to_owned(),
-            }),
+        let unfit = |why| KernelFileError::Unfit { path: path.clone(), why };
+        let Found { extent, entry, abi_version } = examine(&elf).map_err(unfit)?;
+        let protocol = match abi_version {
+            Some(ABI_VERSION) => Protocol::Pagelab,
+            Some(found) => return Err(KernelFileError::AbiVersion { path, found }),
+            None => Protocol::Foreign(entry),
+        };
+        if extent.start < LOWEST {
+            let start = extent.start;
+            return Err(unfit(format!("it wants to be loaded at {start:#x}; link it to {LOWEST:#x} or above")));
+        }
+        match protocol {
+            Protocol::Foreign(Entry::Long(entry)) if !Entry::Long(entry).is_mapped() => Err(unfit(format!(
+                "its entry {entry:#x} is mapped neither one to one below 4 GiB nor in the GiB at {KERNEL_VIRT:#x}"
+            ))),
+            _ => Ok(KernelFile { path, elf, protocol, extent }),
         }
     }
 }
@@ -106,6 +121,8 @@ impl KernelFile {
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
     extent: Range<u64>,
+    /// By the PVH note if there is one, or else by the ELF header.
+    entry: Entry,
     /// Of pagelab's note, if there is one.
     abi_version: Option<u32>,
 }
@@ -148,7 +165,9 @@ fn examine(bytes: &[u8]) -> Result<Found, String> {
         (Some(start), Some(end)) => start..end,
         _ => return Err("an ELF file with nothing to load".to_owned()),
     };
-    Ok(Found { extent, abi_version: note(segments, endian, bytes, &note::NAME, note::TYPE) })
+    let note = |owner, kind| note(segments, endian, bytes, owner, kind);
+    let entry = note(XEN, PHYS32_ENTRY).map_or(Entry::Long(header.e_entry(endian)), Entry::Pvh);
+    Ok(Found { extent, entry, abi_version: note(&note::NAME, note::TYPE) })
 }
 
 /// Where a segment lies in guest-physical memory; an error if the file does not hold it.
@@ -183,6 +202,8 @@ fn note(segments: &[Segment], endian: LittleEndian, bytes: &[u8], owner: &[u8], 
 
 #[cfg(test)]
 mod tests {
+    use pagelab_abi::layout::KERNEL_PHYS;
+
     use super::*;
     use crate::builtin::KERNEL;
 

@@ -2,6 +2,7 @@
 
 mod default_path;
 mod doctor;
+mod kernel;
 mod list;
 mod progress;
 pub mod report;
@@ -44,7 +45,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     List(list::ListArgs),
     Report(report::ReportArgs),
     Doctor(doctor::DoctorArgs),

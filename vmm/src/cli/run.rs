@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use pagelab_abi::layout;
 
 use super::{
     default_path,
+    kernel::KernelArgs,
     progress::Spinner,
     signals, status,
     values::{self, FileSpec},
@@ -22,11 +22,15 @@ use crate::{
     analysis::RunFile,
     builtin,
     initramfs::{Initramfs, STDIN_PATH},
-    kernel_file::KernelFile,
+    kernel_file::{KernelFile, Protocol},
     program::{self, Program},
     report,
     run::{LAB_STATUS, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
-    vm::{Backing, Image, vcpu::ConsoleHook},
+    vm::{
+        Backing, Image,
+        foreign::{Entry, Foreign},
+        vcpu::ConsoleHook,
+    },
 };
 
 /// What every program finds in its environment: never the host's, so that a run does not depend on who starts it.
@@ -42,6 +46,15 @@ buddyinfo, zoneinfo and vmstat at the program's start and end. It goes into one 
 The same command with the same seed records the same events: addresses, pids, random numbers, \
 environment and, where the host can fault CPUID (see `pagelab doctor`), the CPU model are fixed.
 
+Other kernels: --kernel FILE boots an x86-64 ELF file, linked to fixed addresses from 1 MiB on. If its ELF \
+note (owner pagelab, type 1) says that it speaks this pagelab's ABI, it replaces the built-in kernel. Any other \
+runs by itself, without PROGRAM, and only its host faults are recorded. One with a PVH note (Linux's vmlinux) \
+starts as that protocol says, with an interrupt controller and a timer where KVM has them; one without starts at \
+its ELF entry in 64-bit mode: interrupts off, RDI = the PVH start info, a 64 KiB stack, the first 4 GiB mapped \
+one to one and the first GiB also at 0xffffffff80000000. Both have a serial port at 3f8h (--console shows it), \
+a keyboard controller that can reset, and an exit port: writing V to F4h ends the run with status (V << 1) | 1, \
+as with QEMU's isa-debug-exit. HLT with interrupts off and a reset end it with status 0, a triple fault with 125.
+
 Exit status: the program's own; 128+N if signal N ended the program or the lab; 124 if the timeout \
 passed; 125 if the lab failed.
 
@@ -49,21 +62,21 @@ Examples:
   pagelab run hello
   pagelab run demand-paging -o faults.pagelab -- --pages 1000 --pattern random
   pagelab run ./sort --stdin words.txt --console > sorted.txt
-  pagelab run ./server --env PORT=80 --memory 256M --timeout 10 --json";
+  pagelab run ./server --env PORT=80 --memory 256M --timeout 10 --json
+  pagelab run --kernel vmlinux --memory 256M --append 'console=ttyS0 panic=-1'";
 
 /// Runs a program in a fresh VM, records its page faults, and reports.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(super) struct RunArgs {
     /// A built-in program (see `pagelab list`), or the path of a static x86-64 Linux executable.
-    #[arg(value_name = "PROGRAM")]
-    program: String,
+    #[arg(value_name = "PROGRAM", required_unless_present = "kernel")]
+    program: Option<String>,
     /// Arguments of the program.
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
-    /// Boot another kernel, an ELF file built from pagelab's guest/kernel, instead of the built-in one.
-    #[arg(long, value_name = "FILE")]
-    kernel: Option<PathBuf>,
+    #[command(flatten)]
+    kernel: KernelArgs,
     /// Where the run file goes [default: a dated name in ./runs].
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     output: Option<PathBuf>,
@@ -98,6 +111,17 @@ pub(super) struct RunArgs {
     console: bool,
 }
 
+/// What the two kinds of runs differ in.
+struct Launch<'a> {
+    /// What to call the run.
+    name: &'a str,
+    kernel: Image<'a>,
+    initramfs: &'a [u8],
+    program: String,
+    args: Vec<String>,
+    facts: Vec<(String, String)>,
+}
+
 impl RunArgs {
     /// Does the run; says the exit status.
     pub(super) fn execute(&self, start: Start) -> ExitCode {
@@ -111,25 +135,89 @@ impl RunArgs {
     }
 
     fn run_and_report(&self, start: Start) -> anyhow::Result<i32> {
-        let kernel = self.kernel.as_deref().map(KernelFile::open).transpose()?;
-        kernel.iter().try_for_each(|kernel| kernel.check_memory(self.memory.min(layout::MMIO_HOLE_START)))?;
-        let program = program::find(&self.program)?;
+        let kernel = self.kernel.open(self.memory)?;
+        match kernel.as_ref().map(|kernel| (kernel, kernel.protocol)) {
+            Some((kernel, Protocol::Foreign(entry))) => self.run_foreign(start, kernel, entry),
+            _ => self.run_program(start, kernel.as_ref()),
+        }
+    }
+
+    /// A kernel of pagelab's ABI with a program in it.
+    fn run_program(&self, start: Start, kernel: Option<&KernelFile>) -> anyhow::Result<i32> {
+        let Some(program) = &self.program else {
+            anyhow::bail!(
+                "{}: a kernel of pagelab's, which runs a program: name one",
+                kernel.map_or("", |kernel| &kernel.path)
+            );
+        };
+        self.kernel.refuse_foreign_options()?;
+        let program = program::find(program)?;
         let initramfs = self.initramfs(&program)?.pack()?;
-        let (sources, mut facts) = self.sources();
-        facts.extend(kernel.iter().map(|kernel| ("kernel".to_owned(), kernel.path.clone())));
+        self.launch(
+            start,
+            Launch {
+                name: &program.name,
+                kernel: Image::Elf(kernel.map_or(builtin::KERNEL, |kernel| &kernel.elf)),
+                initramfs: &initramfs,
+                program: program.guest_path(),
+                args: std::iter::once(program.guest_path()).chain(self.args.iter().cloned()).collect(),
+                facts: kernel.iter().map(|kernel| ("kernel".to_owned(), kernel.path.clone())).collect(),
+            },
+        )
+    }
+
+    /// A kernel that runs no programs of the lab's.
+    fn run_foreign(&self, start: Start, kernel: &KernelFile, entry: Entry) -> anyhow::Result<i32> {
+        let given = [
+            ("PROGRAM", self.program.is_some()),
+            ("ARGS", !self.args.is_empty()),
+            ("--env", !self.environment.is_empty()),
+            ("--file", !self.files.is_empty()),
+            ("--stdin", self.stdin.is_some()),
+        ];
+        if let Some((what, _)) = given.iter().find(|(_, given)| *given) {
+            anyhow::bail!(
+                "{}: not a kernel of pagelab's (it has no note that says so), so it runs no program: leave out {what}",
+                kernel.path
+            );
+        }
+        let modules = self.kernel.modules()?;
+        let command_line = self.kernel.command_line();
+        let foreign =
+            Foreign { elf: &kernel.elf, extent: kernel.extent.clone(), entry, command_line, modules: &modules };
+        self.launch(
+            start,
+            Launch {
+                name: kernel.name(),
+                kernel: Image::Foreign(&foreign),
+                initramfs: &[],
+                program: kernel.path.clone(),
+                args: vec![kernel.path.clone(), command_line.to_owned()],
+                facts: vec![
+                    ("kernel".to_owned(), kernel.path.clone()),
+                    ("boot_protocol".to_owned(), entry.name().to_owned()),
+                ],
+            },
+        )
+    }
+
+    fn launch(&self, start: Start, launch: Launch<'_>) -> anyhow::Result<i32> {
+        let (mut sources, mut facts) = self.sources();
+        sources.guest &= !matches!(launch.kernel, Image::Foreign(_));
+        facts.extend(launch.facts);
         let run_file = match &self.output {
             Some(path) => path.clone(),
-            None => default_path::run_file(&program.name, jiff::Timestamp::now())?,
+            None => default_path::run_file(launch.name, jiff::Timestamp::now())?,
         };
         let (stop, stopped) = stop_pair();
         signals::forward(stop).context("cannot catch signals")?;
-        let spinner = Spinner::start(format!("running {}", program.name), !self.console);
+        let spinner = Spinner::start(format!("running {}", launch.name), !self.console);
         let outcome = run(RunConfig {
             start,
-            kernel: Image::Elf(kernel.as_ref().map_or(builtin::KERNEL, |kernel| &kernel.elf)),
-            initramfs: &initramfs,
-            program: program.guest_path(),
-            args: std::iter::once(program.guest_path()).chain(self.args.iter().cloned()).collect(),
+            kernel: launch.kernel,
+            initramfs: launch.initramfs,
+            program: launch.program,
+            args: launch.args,
             env: environment(&self.environment),
             memory: self.memory,
             backing: Backing::Anonymous,

@@ -14,6 +14,8 @@ const MEMORY_LINES: &[&str] =
     &["MemTotal", "MemFree", "AnonPages", "Cached", "Mapped", "Slab", "KernelStack", "PageTables", "Committed_AS"];
 /// Lines of console output that are shown; the rest is in the run file.
 const CONSOLE_LINES: usize = 60;
+/// Characters of such a line that are shown.
+const CONSOLE_COLUMNS: usize = 400;
 
 /// The whole report.
 pub(super) fn render(summary: &Summary) -> String {
@@ -47,22 +49,29 @@ fn head(summary: &Summary) -> String {
     if let Some(model) = fact("cpu_model") {
         host += &format!("; {model}");
     }
+    let foreign = fact("boot_protocol");
     let mut guest = Vec::new();
     guest.extend(number(summary, "guest_memory_bytes").map(|size| format!("{} RAM", bytes(size))));
-    guest.extend(fact("cpuid").map(|cpuid| match cpuid.as_str() {
-        "host" => "ring 3 sees the host's CPU".to_owned(),
-        _ => "ring 3 sees the fixed CPU model".to_owned(),
-    }));
-    guest.extend(fact("seed").map(|seed| format!("seed {seed}")));
+    if let Some(protocol) = &foreign {
+        guest.push(format!("a kernel that is not pagelab's, entered by {protocol}"));
+    } else {
+        guest.extend(fact("cpuid").map(|cpuid| match cpuid.as_str() {
+            "host" => "ring 3 sees the host's CPU".to_owned(),
+            _ => "ring 3 sees the fixed CPU model".to_owned(),
+        }));
+        guest.extend(fact("seed").map(|seed| format!("seed {seed}")));
+    }
     let mut recorded = vec![format!("sources {}", fact("sources").unwrap_or_else(|| "unknown".into()))];
     recorded.push(match summary.events_lost {
         Some(lost) => format!("{} events lost", count(lost.unsigned_abs())),
         None => "the end is missing: the recorder was stopped before it".into(),
     });
-    recorded.extend(number(summary, "clock_error_ns").map(|error| format!("clocks agree within {}", time(error))));
+    let clocks = number(summary, "clock_error_ns").filter(|_| foreign.is_none());
+    recorded.extend(clocks.map(|error| format!("clocks agree within {}", time(error))));
 
     let mut text = String::new();
-    line(&mut text, &["pagelab run ", &program, if args.is_empty() { "" } else { " -- " }, &args]);
+    let (what, with) = if foreign.is_some() { ("--kernel ", " --append ") } else { ("", " -- ") };
+    line(&mut text, &["pagelab run ", what, &program, if args.is_empty() { "" } else { with }, &args]);
     line(&mut text, &["  result    ", &verdict(summary)]);
     line(&mut text, &["  host      ", &host]);
     line(&mut text, &["  guest     ", &guest.join(", ")]);
@@ -76,11 +85,14 @@ fn verdict(summary: &Summary) -> String {
         Some(status) => format!("exit status {status}"),
         None => "no exit status".into(),
     });
+    let end = summary.fact("guest_end").map(|end| format!("ended by {}", printable(&end)));
     match (summary.wait_status, summary.exit_status) {
+        (None, _) if end.is_some() => parts.extend(end),
         (Some(status), _) if status & 0x7f != 0 => parts.push(format!("killed by {}", signal(status & 0x7f))),
         (Some(_), _) => {}
         (None, Some(124)) => parts.push("timed out".into()),
         (None, Some(125)) => parts.push("the lab failed".into()),
+        (None, _) if summary.fact("boot_protocol").is_some() => parts.push("the kernel did not end".into()),
         (None, _) => parts.push("the program did not end".into()),
     }
     parts.extend(number(summary, "wall_ns").map(|wall| format!("{} wall time", time(wall))));
@@ -155,8 +167,13 @@ fn host_faults(summary: &Summary) -> String {
         ]);
     }
     text += &rows.render();
-    let (nested, outside) = (count(faults.nested), count(faults.outside));
-    note(&mut text, &format!("{nested} inside a guest fault; {outside} outside of any: boot, loading, system calls"));
+    if none(summary, "guest") == "none" {
+        let (nested, outside) = (count(faults.nested), count(faults.outside));
+        note(
+            &mut text,
+            &format!("{nested} inside a guest fault; {outside} outside of any: boot, loading, system calls"),
+        );
+    }
     text
 }
 
@@ -167,7 +184,8 @@ fn latency(summary: &Summary) -> String {
     }
     let mut text = heading("Latency", "");
     let mut rows = Rows::new(&["", ">faults", ">p50", ">p90", ">p99", ">max", ">total"]);
-    for (name, times) in [("guest fault", guest), ("host fault", host)] {
+    for (name, times) in [("guest fault", guest), ("host fault", host)].into_iter().filter(|(_, times)| times.count > 0)
+    {
         let Percentiles { p50, p90, p99, max, sum, .. } = *times;
         rows.add([name.into(), count(times.count), time(p50), time(p90), time(p99), time(max), time(sum)]);
     }
@@ -300,7 +318,9 @@ fn note(text: &mut String, note: &str) {
 fn quote(text: &mut String, quoted: &str) {
     let lines: Vec<_> = quoted.lines().collect();
     for quoted in lines.iter().take(CONSOLE_LINES) {
-        line(text, &["  │ ", &printable(quoted)]);
+        let shown: String = quoted.chars().take(CONSOLE_COLUMNS).collect();
+        let rest = if shown.len() < quoted.len() { " ..." } else { "" };
+        line(text, &["  │ ", &printable(&shown), rest]);
     }
     if lines.len() > CONSOLE_LINES {
         note(text, &format!("{} more lines are in the run file", count((lines.len() - CONSOLE_LINES) as u64)));

@@ -53,6 +53,7 @@ pub(super) fn ending(
     };
     let symbols = || match config.kernel {
         Image::Elf(bytes) => Symbols::from_elf(bytes),
+        Image::Foreign(foreign) => Symbols::from_elf(foreign.elf),
         Image::Flat(_) => Symbols::default(),
     };
     let diagnosis = match finished.end {

@@ -15,9 +15,11 @@ use crate::{
     trace::{Ending, Input},
     vm::{
         Program, Vm, VmConfig, clock,
+        foreign::Devices,
         ring::RingReader,
         stats::Counters,
         vcpu::{self, VcpuStatus, VcpuTask},
+        vcpu_hook::VcpuHook,
     },
 };
 
@@ -38,7 +40,7 @@ pub(super) fn create(config: &RunConfig<'_>) -> Result<Vm, LabError> {
 
 /// Runs a machine to its end. Everything it does goes to `sink`.
 pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Result<Ending, LabError> {
-    let Vm { vcpu, ram, window, cpuid, tsc_offset_zero, tsc_hz, slots } = vm;
+    let Vm { vcpu, ram, window, cpuid, tsc_offset_zero, tsc_hz, slots, wiring } = vm;
     let ring = RingReader::new(window).map_err(|error| LabError::TraceWindow(error.to_string()))?;
     if let Some(hz) = tsc_hz {
         // Known now, so that times can be told even of a run whose end is missing. A recorder that has died says so later.
@@ -46,13 +48,15 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     }
     let counters = Arc::new(Counters::of(slots.vm(), &vcpu));
     let status = Arc::new(VcpuStatus::default());
+    let devices = wiring.map(|wiring| Devices::new(wiring, sink.clone(), config.console.take()));
     let task = VcpuTask { vcpu, ram: ram.clone(), ring, sink: sink.clone(), console: config.console.take() };
     let waiting = vcpu::spawn(task, Arc::clone(&status)).map_err(LabError::Thread)?;
 
     let (failure, failures) = bounded(1);
     let watch = Watch { ram: ram.clone(), slots, counters: Arc::clone(&counters), sink, vcpus: vec![status], failure };
     let mut sources = start(config, &watch)?;
-    let hooks = sources.iter_mut().filter_map(|source| source.hook()).collect();
+    let mut hooks: Vec<Box<dyn VcpuHook>> = sources.iter_mut().filter_map(|source| source.hook()).collect();
+    hooks.extend(devices.map(|devices| Box::new(devices) as Box<dyn VcpuHook>));
     log::debug!("ready for the first instruction after {:?}", config.start.instant.elapsed());
     let begin = Instant::now();
     let running = waiting.start(hooks);

@@ -25,6 +25,15 @@ pub enum Input {
     Eviction(Interval),
     /// Pages the guest wrote during an interval.
     Dirty(Interval),
+    /// A kernel that writes no records wrote to its serial port. Untrusted.
+    Console {
+        /// Host TSC when it came.
+        tsc: u64,
+        /// 1 for standard output, 2 for standard error.
+        stream: u8,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
     /// A row of the `run` view that is known before the end.
     Fact(&'static str, String),
     /// The guest broke a rule of the boundary (head beyond the ring, bad bulk address ...): said in the report.

@@ -13,7 +13,7 @@ use pagelab_abi::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 
-use super::schema::{OWNER_OUTSIDE_RAM, OWNER_TRACE_WINDOW};
+use super::schema::{OWNER_OUTSIDE_RAM, OWNER_TRACE_WINDOW, OWNER_UNKNOWN};
 
 /// Fills in `owner` and `guest_fault_id` of every host fault.
 pub(super) fn join(conn: &Connection) -> rusqlite::Result<()> {
@@ -22,7 +22,8 @@ pub(super) fn join(conn: &Connection) -> rusqlite::Result<()> {
         .optional()
         .unwrap_or_default()
         .map(i64::cast_unsigned);
-    let mut owners = Owners { ram, first: first_announced(conn)?, now: Ranges::default() };
+    let told = conn.query_row("SELECT EXISTS(SELECT 1 FROM raw_frame_event)", [], |row| row.get(0))?;
+    let mut owners = Owners { told, ram, first: first_announced(conn)?, now: Ranges::default() };
     let mut nesting = Nesting::default();
 
     let mut hosts = conn.prepare("SELECT id, vcpu, tsc_begin, gpa FROM raw_host_fault ORDER BY tsc_begin, id")?;
@@ -117,6 +118,8 @@ impl<'a, T> Ahead<'a, T> {
 
 /// Who owns which frame at the moment of the sweep.
 struct Owners {
+    /// Whether the guest told of its frames at all.
+    told: bool,
     ram: Option<u64>,
     first: Ranges,
     now: Ranges,
@@ -124,11 +127,14 @@ struct Owners {
 
 impl Owners {
     fn of(&self, gpa: u64) -> u16 {
-        if gpa >= layout::TRACE_WINDOW_PHYS {
+        if self.told && gpa >= layout::TRACE_WINDOW_PHYS {
             return OWNER_TRACE_WINDOW;
         }
         if self.ram.is_some_and(|ram| !is_ram(gpa, ram)) {
             return OWNER_OUTSIDE_RAM;
+        }
+        if !self.told {
+            return OWNER_UNKNOWN;
         }
         let pfn = gpa >> layout::PAGE_SHIFT;
         self.now.get(pfn).or_else(|| self.first.get(pfn)).unwrap_or(Owner::None.0.into())

@@ -19,4 +19,5 @@ pub use decode::{Decoded, Decoder, Event, StreamHealth};
 pub use error::RunFileError;
 pub use input::{Access, CopyTally, Ending, HostFault, HostFaultKind, Input, Interval, KvmEvent, Stage};
 pub use recorder::Recorder;
+pub(crate) use schema::OWNER_UNKNOWN;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};

@@ -32,6 +32,8 @@ pub const APPLICATION_ID: i64 = 0x5047_4c42;
 pub(super) const OWNER_TRACE_WINDOW: u16 = 0x100;
 /// Owner of a host-faulted page that is neither RAM nor trace window.
 pub(super) const OWNER_OUTSIDE_RAM: u16 = 0x101;
+/// Owner of a host-faulted page of a guest that tells nothing of its frames.
+pub(crate) const OWNER_UNKNOWN: u16 = 0x102;
 
 const TABLES: &str = "
 CREATE TABLE raw_run(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -168,7 +170,8 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
         "moment": Moment,
     );
     fill(conn, "host_fault_kind", HostFaultKind::NAMES.iter().map(|(kind, name)| (*kind as i64, *name)))?;
-    let host_owners = [(OWNER_TRACE_WINDOW, "trace_window"), (OWNER_OUTSIDE_RAM, "outside_ram")];
+    let host_owners =
+        [(OWNER_TRACE_WINDOW, "trace_window"), (OWNER_OUTSIDE_RAM, "outside_ram"), (OWNER_UNKNOWN, "unknown")];
     let guest_owners = Owner::ALL.iter().map(|owner| (u16::from(owner.0), owner.name().unwrap_or_default()));
     fill(conn, "owner", guest_owners.chain(host_owners).map(|(code, name)| (i64::from(code), name)))?;
     let mut insert = conn.prepare("INSERT INTO code_syscall VALUES (?, ?)")?;

@@ -94,6 +94,7 @@ impl Writer {
             Input::Bulk { record, bulk, bytes } => self.bulk(&record, &bulk, bytes),
             Input::HostFault(fault) => self.host_fault(&fault),
             Input::KvmEvent(event) => self.kvm_event(event),
+            Input::Console { tsc, stream, bytes } => self.console(tsc, 0, stream, &bytes),
             Input::Eviction(interval) => self.interval(EVICTION, &interval),
             Input::Dirty(interval) => self.interval(DIRTY, &interval),
             Input::ProtocolError(text) => self.protocol_error(&text),
@@ -264,10 +265,7 @@ impl Writer {
         let position = self.decoder.health().records.cast_signed();
         let time = record.tsc.cast_signed();
         match bulk.kind {
-            BulkKind::Console => self.insert(
-                "INSERT INTO raw_console VALUES ((SELECT max(COALESCE(max(id), 0) + 1, ?) FROM raw_console), ?, ?, ?, ?, ?)",
-                params![position, time, record.pid, bulk.name, String::from_utf8_lossy(&bytes), bytes],
-            ),
+            BulkKind::Console => self.console(record.tsc, record.pid, bulk.name, &bytes),
             BulkKind::Snapshot => {
                 let origin = Origin { record: position, tsc: record.tsc, pid: record.pid, moment: bulk.moment.0 };
                 let kind = SnapshotKind(bulk.name);
@@ -285,6 +283,14 @@ impl Writer {
                 self.message(Some(position), Some(time), &name, &text)
             }
         }
+    }
+
+    fn console(&mut self, tsc: u64, pid: u32, stream: u8, bytes: &[u8]) -> rusqlite::Result<()> {
+        let position = self.decoder.health().records.cast_signed();
+        self.insert(
+            "INSERT INTO raw_console VALUES ((SELECT max(COALESCE(max(id), 0) + 1, ?) FROM raw_console), ?, ?, ?, ?, ?)",
+            params![position, tsc.cast_signed(), pid, stream, String::from_utf8_lossy(bytes), bytes],
+        )
     }
 
     fn host_fault(&mut self, fault: &HostFault) -> rusqlite::Result<()> {

@@ -14,7 +14,10 @@ use pagelab_abi::{
 use pagelab_mm::frame::Page;
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::memory::{Extent, MemoryError, Ram};
+use super::{
+    foreign::Foreign,
+    memory::{Extent, MemoryError, Ram},
+};
 
 /// Entry bits of the initial tables: present, writable.
 const TABLE: u64 = 1 | 1 << 1;
@@ -28,6 +31,8 @@ pub enum Image<'a> {
     Elf(&'a [u8]),
     /// Bytes as they are, loaded at [`KERNEL_PHYS`] and entered at their first byte, at its [`KERNEL_VIRT`] address.
     Flat(&'a [u8]),
+    /// A kernel that knows nothing of pagelab; [`super::foreign`] loads it.
+    Foreign(&'a Foreign<'a>),
 }
 
 /// The program and its surroundings.
@@ -52,6 +57,9 @@ pub enum BootError {
     /// Not a kernel.
     #[error("the kernel image cannot be loaded: {0}; it must be a static x86-64 ELF file linked to {KERNEL_PHYS:#x}")]
     Kernel(String),
+    /// Not a kernel that can be loaded as it is, though it is no kernel of pagelab's.
+    #[error("the kernel cannot be loaded: {0}")]
+    Foreign(String),
     /// A string with a NUL inside, or a path too long.
     #[error("{what} {value:?} cannot be given to the guest: {why}")]
     Text {
@@ -85,7 +93,7 @@ pub fn load(ram: &Ram, image: Image<'_>, program: &Program<'_>, options: &BootOp
     let command_end = page_up(command_start + command.len() as u64);
     let initramfs_size = program.initramfs.len() as u64;
     let own = match image {
-        Image::Flat(_) => 0,
+        Image::Flat(_) | Image::Foreign(_) => 0,
         Image::Elf(_) => kernel_needs(ram),
     };
     let needed = command_end.saturating_add(page_up(initramfs_size)).saturating_add(own);
@@ -168,6 +176,7 @@ fn load_image(ram: &Ram, image: Image<'_>) -> Result<Loaded, BootError> {
             }
             Ok(Loaded { start: KERNEL_PHYS, end, entry: result.kernel_load.0 })
         }
+        Image::Foreign(_) => Err(BootError::Kernel("it has no boot info".to_owned())),
     }
 }
 

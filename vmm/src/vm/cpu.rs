@@ -90,6 +90,12 @@ pub(super) fn set_cpuid(kvm: &Kvm, vcpu: &VcpuFd, vcpu_id: u32) -> Result<CpuidV
     Ok(view)
 }
 
+/// Gives the vCPU all that KVM supports here: for kernels that ask CPUID themselves.
+pub(super) fn set_supported_cpuid(kvm: &Kvm, vcpu: &VcpuFd, vcpu_id: u32) -> Result<CpuidView> {
+    vcpu.set_cpuid2(&supported(kvm, vcpu_id)?)?;
+    Ok(CpuidView::Host)
+}
+
 /// Which CPU ring 3 of this vCPU can be made to see.
 pub(crate) fn cpuid_view(vcpu: &VcpuFd) -> CpuidView {
     // VT-x and SVM exit on every CPUID. Over PVM it runs natively: KVM takes the MSR in any case, but only a CPU that

@@ -104,7 +104,8 @@ fn state(text: &mut String, regs: &kvm_regs, sregs: &kvm_sregs, ram: &Ram, symbo
     for (number, address) in backtrace(ram, sregs.cr3, regs.rip, regs.rbp).iter().enumerate() {
         // A return address may lie just past its function; the call before it does not.
         let inside = if number == 0 { *address } else { address.saturating_sub(1) };
-        let name = if *address >= KERNEL_VIRT { symbols.name(inside) } else { None };
+        let of_kernel = *address >= KERNEL_VIRT || sregs.cs.selector & 3 == 0;
+        let name = if of_kernel { symbols.name(inside) } else { None };
         line(text, format_args!("  #{number:<2} {address:016x} {}", name.as_deref().unwrap_or("?")));
     }
 }

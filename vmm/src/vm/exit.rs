@@ -1,8 +1,12 @@
 //! KVM's exits, decoded once into what this VMM acts on.
-#![expect(unsafe_code, reason = "the emulation-failure details lie in a C union")]
+#![expect(unsafe_code, reason = "an exit's details lie in a C union and on the page behind it")]
 
-use kvm_bindings::{KVM_INTERNAL_ERROR_EMULATION, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, kvm_run};
+use kvm_bindings::{
+    KVM_EXIT_IO, KVM_INTERNAL_ERROR_EMULATION, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
+    KVM_PIO_PAGE_OFFSET, kvm_run,
+};
 use kvm_ioctls::{VcpuExit, VcpuFd};
+use pagelab_abi::layout::PAGE_SIZE;
 
 /// Why KVM_RUN returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +80,39 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Exit, kvm_ioctls::Error> {
         VcpuExit::InternalError => internal_error(vcpu.get_kvm_run()),
         other => Exit::Unknown(format!("{other:?}")),
     })
+}
+
+/// A port access in full: what was written, or where the answer to a read goes.
+#[derive(Debug)]
+pub struct PortAccess<'a> {
+    /// The port.
+    pub port: u16,
+    /// Bytes of one element: 1, 2 or 4.
+    pub size: usize,
+    /// The elements; a string instruction has several, all of them for `port`.
+    pub data: &'a mut [u8],
+}
+
+/// The port access that a vCPU exited for; `None` if it exited for something else. An answer to a read must be there
+/// before the vCPU runs again.
+pub fn port_access(vcpu: &mut VcpuFd) -> Option<PortAccess<'_>> {
+    const PAGE: usize = PAGE_SIZE as usize;
+    let run = vcpu.get_kvm_run();
+    if run.exit_reason != KVM_EXIT_IO {
+        return None;
+    }
+    // SAFETY: the exit reason says that this member was written; all of its fields are plain numbers.
+    let io = unsafe { run.__bindgen_anon_1.io };
+    let (size, start) = (usize::from(io.size), usize::try_from(io.data_offset).ok()?);
+    let length = size.checked_mul(usize::try_from(io.count).ok()?)?;
+    if size == 0 || start != KVM_PIO_PAGE_OFFSET as usize * PAGE || length > PAGE {
+        return None;
+    }
+    // SAFETY: `kvm_run` is the begin of a mapping of at least three pages, the second of which holds the data of port
+    // accesses (Linux: Documentation/virt/kvm/api.rst, 5). `data` lies within that page, is plain bytes, and is borrowed
+    // for as long as `vcpu`, whose thread is the only one that runs this vCPU.
+    let data = unsafe { std::slice::from_raw_parts_mut((&raw mut *run).cast::<u8>().add(start), length) };
+    Some(PortAccess { port: io.port, size, data })
 }
 
 /// The first four bytes as a little-endian number. A string OUT gives more: its first element counts.

@@ -11,7 +11,8 @@ use super::{
     clock,
     cpu::{self, CpuidView},
     cpuid::model,
-    memory::{Backing, MemoryError, Ram, TraceWindow},
+    foreign::{self, Wiring},
+    memory::{Backing, Extent, MemoryError, Ram, TraceWindow},
     slots::Slots,
 };
 
@@ -95,6 +96,8 @@ pub struct Vm {
     pub tsc_hz: Option<u64>,
     /// The VM itself, with its memory slots.
     pub slots: Arc<Slots>,
+    /// What the devices of a kernel that is not pagelab's are wired to.
+    pub wiring: Option<Wiring>,
 }
 
 /// Opens /dev/kvm and checks its version.
@@ -120,24 +123,42 @@ impl Vm {
         let window = TraceWindow::new(config.trace_window)?;
         let vm = create_vm(&kvm)?;
         vm.set_tss_address(TSS_ADDRESS).map_err(VmError::kvm("place the real-mode TSS"))?;
-        let extents: Vec<_> = ram.extents().into_iter().chain([window.extent()]).collect();
+        let wiring = match config.image {
+            Image::Foreign(foreign) => Some(Wiring::install(&kvm, &vm, foreign.entry)?),
+            Image::Elf(_) | Image::Flat(_) => None,
+        };
+        let mut extents = ram.extents();
+        // A kernel that knows of no trace window shall find nothing in its place.
+        extents.extend(wiring.is_none().then(|| window.extent()));
         let slots = Slots::install(vm, extents).map_err(VmError::kvm("take guest memory"))?;
         let vcpu = slots.vm().create_vcpu(0).map_err(VmError::kvm("create a vCPU"))?;
         log::debug!("machine created after {:?}", begin.elapsed());
 
-        let cpuid = cpu::set_cpuid(&kvm, &vcpu, 0).map_err(VmError::kvm("set the CPUID"))?;
+        let cpuid = match config.image {
+            Image::Foreign(_) => cpu::set_supported_cpuid(&kvm, &vcpu, 0),
+            Image::Elf(_) | Image::Flat(_) => cpu::set_cpuid(&kvm, &vcpu, 0),
+        }
+        .map_err(VmError::kvm("set the CPUID"))?;
         let tsc_offset_zero = clock::set_tsc_offset(&vcpu, 0);
-        let mut flags = BootFlags::empty();
-        flags.set(BootFlags::TRACE, config.trace);
-        flags.set(BootFlags::CPUID_FAULTING, cpuid == CpuidView::Faulting);
-        flags.set(BootFlags::RING_0_EMULATED, is_pvm());
-        let options = BootOptions { flags, seed: config.seed, window: window.extent(), cpuid: model() };
-        let entry = boot::load(&ram, config.image, &config.program, &options)?;
-        cpu::enter_long_mode(&vcpu, entry).map_err(VmError::kvm("set the registers"))?;
+        match config.image {
+            Image::Foreign(foreign) => foreign::load(&ram, &vcpu, foreign)?,
+            Image::Elf(_) | Image::Flat(_) => load(&ram, &vcpu, config, cpuid, window.extent())?,
+        }
         let tsc_hz = clock::tsc_hz(&vcpu);
         log::debug!("machine loaded after {:?}", begin.elapsed());
-        Ok(Vm { vcpu, ram, window, cpuid, tsc_offset_zero, tsc_hz, slots: Arc::new(slots) })
+        Ok(Vm { vcpu, ram, window, cpuid, tsc_offset_zero, tsc_hz, slots: Arc::new(slots), wiring })
     }
+}
+
+/// Loads a kernel of pagelab's ABI.
+fn load(ram: &Ram, vcpu: &VcpuFd, config: &VmConfig<'_>, cpuid: CpuidView, window: Extent) -> Result<(), VmError> {
+    let mut flags = BootFlags::empty();
+    flags.set(BootFlags::TRACE, config.trace);
+    flags.set(BootFlags::CPUID_FAULTING, cpuid == CpuidView::Faulting);
+    flags.set(BootFlags::RING_0_EMULATED, is_pvm());
+    let options = BootOptions { flags, seed: config.seed, window, cpuid: model() };
+    let entry = boot::load(ram, config.image, &config.program, &options)?;
+    cpu::enter_long_mode(vcpu, entry).map_err(VmError::kvm("set the registers"))
 }
 
 fn create_vm(kvm: &Kvm) -> Result<VmFd, VmError> {

@@ -6,6 +6,7 @@ pub mod cpu;
 pub mod cpuid;
 pub mod diagnosis;
 pub mod exit;
+pub mod foreign;
 mod kick;
 pub mod machine;
 pub mod memory;

@@ -1,6 +1,6 @@
 //! Names for addresses in the guest kernel, from its ELF symbol table.
 
-use object::{Object, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSymbol, SymbolKind, SymbolSection};
 
 /// Functions of an ELF file by address.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ impl Symbols {
             .filter(|symbol| {
                 // Labels of assembly code have no type.
                 symbol.is_definition()
+                    && symbol.section() != SymbolSection::Absolute
                     && matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Label | SymbolKind::Unknown)
             })
             .filter_map(|symbol| Some((symbol.address(), symbol.size(), symbol.name().ok()?.to_owned())))

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -236,8 +237,7 @@ impl Loop {
             self.status.in_guest.store(false, Ordering::Release);
             let after = clock::rdtsc();
             let step = match exit {
-                Ok(Exit::PortOut { port: port::CLOCK, .. }) => self.clock_check(before, after),
-                Ok(exit) => self.serve(exit),
+                Ok(exit) => self.serve(exit, before..after),
                 Err(error) => Err(End::RunFailed(error.errno())),
             };
             if let Err(end) = step {
@@ -246,7 +246,8 @@ impl Loop {
         }
     }
 
-    fn serve(&mut self, exit: Exit) -> Step {
+    /// Acts on an exit; `times` are the host's readings from before KVM_RUN and from after it.
+    fn serve(&mut self, exit: Exit, times: Range<u64>) -> Step {
         for hook in &mut self.hooks {
             match hook.exit(&exit, &mut self.task.vcpu) {
                 Handled::No => {}
@@ -256,6 +257,7 @@ impl Loop {
         }
         match exit {
             Exit::PortOut { port, value } => match port {
+                port::CLOCK => self.clock_check(times),
                 port::DOORBELL => self.drain().map(|_| ()),
                 port::BULK => self.bulk(),
                 port::EXIT => Err(End::Exit(value)),
@@ -278,12 +280,12 @@ impl Loop {
         }
     }
 
-    fn clock_check(&mut self, before: u64, after: u64) -> Step {
+    fn clock_check(&mut self, times: Range<u64>) -> Step {
         if self.calibration.is_some() {
             return self.protocol_error("rang the clock port again".to_owned());
         }
         let registers = self.task.vcpu.get_regs().map_err(|error| End::RunFailed(error.errno()))?;
-        let calibration = clock::calibrate(before, registers.r8, after);
+        let calibration = clock::calibrate(times.start, registers.r8, times.end);
         log::debug!("first guest instruction seen; clock error {} ticks", calibration.error_ticks);
         self.calibration = Some(calibration);
         Ok(())
