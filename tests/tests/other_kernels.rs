@@ -64,7 +64,7 @@ fn files_that_are_no_kernels_are_refused_by_name() {
 #[test]
 fn a_foreign_kernels_host_faults_are_recorded_and_nothing_is_claimed_of_its_own() {
     let lab = lab!();
-    let output = boot(&lab, "bare.c", "touch 100", &["--timeout", "60"]);
+    let output = boot(&lab, "bare.c", "touch 100", &["--timeout", "60", "--record", "uffd"]);
     assert_eq!(output.status.code(), Some(21 << 1 | 1), "{}", text(&output));
     let run = RunRows::open(&lab.run_file());
     assert_eq!(
