@@ -3,6 +3,7 @@
 mod pagemap;
 mod stats;
 mod uffd;
+pub mod worker;
 
 use std::{io, sync::Arc, thread};
 
@@ -60,6 +61,12 @@ pub enum FaultError {
         what: &'static str,
         /// Why it failed.
         error: io::Error,
+    },
+    /// Its thread does not end.
+    #[error("the thread of the fault source {name} does not answer; its counts are lost")]
+    Stuck {
+        /// The source.
+        name: &'static str,
     },
     /// Its thread ended without a word.
     #[error("the thread of the fault source {name} died; this is a bug of pagelab, please report it")]
@@ -139,6 +146,10 @@ pub trait FaultSource: Sync {
 pub trait ActiveSource: Send {
     /// Its name.
     fn name(&self) -> &'static str;
+    /// The thread it works on, by Linux's id: a run ends when that thread is gone. `None` if it has none.
+    fn thread(&self) -> Option<u32> {
+        None
+    }
     /// Its part on the vCPU's thread, taken once before the guest runs; `None` if it has none.
     fn hook(&mut self) -> Option<Box<dyn VcpuHook>> {
         None

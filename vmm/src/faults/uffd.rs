@@ -9,7 +9,7 @@ use std::{
     io,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread,
 };
 
 use linux_raw_sys::{
@@ -31,7 +31,9 @@ use vmm_sys_util::{
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-use super::{ActiveSource, FaultError, FaultSource, Missing, Probe, Tally, Watch, pagemap::present_pages};
+use super::{
+    ActiveSource, FaultError, FaultSource, Missing, Probe, Tally, Watch, pagemap::present_pages, worker::Worker,
+};
 use crate::{
     trace::{Access, CopyTally, HostFault, HostFaultKind, Input},
     vm::{clock::rdtsc, memory::Extent},
@@ -80,6 +82,7 @@ impl FaultSource for Uffd {
         let wake = EventFd::new(EFD_NONBLOCK).map_err(failed("create an eventfd"))?;
         let stop = wake.try_clone().map_err(failed("create an eventfd"))?;
         let ram = watch.ram.clone();
+        let watched = watch.clone();
         let handler = Handler {
             uffd: Arc::clone(&uffd),
             stop: wake,
@@ -87,11 +90,8 @@ impl FaultSource for Uffd {
             watch,
             tally: CopyTally::default(),
         };
-        let thread = thread::Builder::new()
-            .name("uffd".to_owned())
-            .spawn(move || handler.run())
-            .map_err(failed("start its thread"))?;
-        Ok(Box::new(Active { uffd, extents, ram, stop, thread, present_at_start }))
+        let worker = Worker::spawn(NAME, &watched, move || handler.run()).map_err(failed("start its thread"))?;
+        Ok(Box::new(Active { uffd, extents, ram, stop, worker, present_at_start }))
     }
 }
 
@@ -169,7 +169,7 @@ struct Active {
     extents: Vec<Extent>,
     ram: crate::vm::Ram,
     stop: EventFd,
-    thread: JoinHandle<CopyTally>,
+    worker: Worker<CopyTally>,
     present_at_start: u64,
 }
 
@@ -178,13 +178,17 @@ impl ActiveSource for Active {
         NAME
     }
 
+    fn thread(&self) -> Option<u32> {
+        Some(self.worker.id())
+    }
+
     fn release(&self) {
         unregister(&self.uffd, &self.extents);
     }
 
     fn stop(self: Box<Self>) -> Result<Tally, FaultError> {
         self.stop.write(1).map_err(failed("wake its thread"))?;
-        let tally = self.thread.join().map_err(|_| FaultError::Died { name: NAME })?;
+        let tally = self.worker.join()?;
         unregister(&self.uffd, &self.extents);
         let present_at_end = present_pages(&self.ram).map_err(failed("count the pages that are present"))?;
         let copies = CopyTally { present_at_start: self.present_at_start, present_at_end, ..tally };
@@ -223,7 +227,6 @@ struct Handler {
 
 impl Handler {
     fn run(mut self) -> CopyTally {
-        let _guard = self.watch.guard(NAME);
         if let Err(error) = self.serve() {
             // Full only if an earlier failure waits there already.
             let _ = self.watch.failure.try_send(failed("serve a fault")(error));

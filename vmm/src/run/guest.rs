@@ -60,7 +60,7 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     log::debug!("ready for the first instruction after {:?}", config.start.instant.elapsed());
     let begin = Instant::now();
     let running = waiting.start(hooks);
-    let ends = Ends { timeout: config.timeout, stop: config.stop.as_ref(), failure: &failures };
+    let ends = Ends { sources: &sources, timeout: config.timeout, stop: config.stop.as_ref(), failure: &failures };
     let (mut cause, finished) = wait(&running, &ends)?;
     let finished = match finished {
         Some(finished) => finished,
@@ -71,7 +71,11 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
 
     // The sources end before anything here reads guest memory, or they would count this process's own touches.
     let (tally, failure) = end(sources);
-    cause = failure.map_or(cause, Cause::SourceFailed);
+    match (&cause, failure) {
+        (_, None) => {}
+        (Cause::Guest, Some(error)) => cause = Cause::SourceFailed(error),
+        (_, Some(error)) => log::warn!("{error}"),
+    }
     let tsc_hz = tsc_hz.unwrap_or_else(|| config.start.measured_tsc_hz());
     let mut facts = tally.facts;
     facts.push(("cpuid".to_owned(), cpuid.name().to_owned()));

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, after, never, select, tick};
 
 use super::{LabError, config::StopListener};
 use crate::{
-    faults::{ActiveSource, FaultError},
+    faults::{ActiveSource, FaultError, worker},
     vm::vcpu::{Finished, RunningVcpu},
 };
 
@@ -29,6 +29,8 @@ pub(super) enum Cause {
 
 /// What may end a run from outside of the guest.
 pub(super) struct Ends<'a> {
+    /// The sources, whose threads are looked at now and then.
+    pub(super) sources: &'a [Box<dyn ActiveSource>],
     /// The time it may take, counted from now.
     pub(super) timeout: Option<Duration>,
     /// Signals.
@@ -62,13 +64,23 @@ pub(super) fn wait(running: &RunningVcpu, ends: &Ends<'_>) -> Result<(Cause, Opt
                 }
             },
             recv(deadline) -> _ => Cause::Timeout(ends.timeout.unwrap_or_default()),
-            recv(drain) -> _ => {
-                running.nudge();
-                continue;
-            }
+            recv(drain) -> _ => match gone(ends.sources) {
+                // One that said why it failed has the word.
+                Some(error) => Cause::SourceFailed(ends.failure.try_recv().unwrap_or(error)),
+                None => {
+                    running.nudge();
+                    continue;
+                }
+            },
         };
         return Ok((cause, None));
     }
+}
+
+/// A source whose thread is no more, though it has not said that it failed.
+fn gone(sources: &[Box<dyn ActiveSource>]) -> Option<FaultError> {
+    let gone = sources.iter().find(|source| source.thread().is_some_and(|thread| !worker::exists(thread)))?;
+    Some(FaultError::Died { name: gone.name() })
 }
 
 /// Stops a running vCPU. While the fault sources work, a kick is enough and every count stays exact; a vCPU that stays

@@ -80,7 +80,7 @@ impl RunFileError {
                 "close the program that holds it open"
             }
             Some(rusqlite::ErrorCode::SystemIoFailure) => {
-                "check the disk and its quota, or give another place with -o FILE"
+                "check the disk, its quota and `ulimit -f`, or give another place with -o FILE"
             }
             _ => "give another place with -o FILE",
         };
