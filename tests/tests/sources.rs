@@ -1,6 +1,12 @@
 //! Sources of host faults beside userfaultfd, and what a run does to host memory on purpose: each alone and together.
 
-use pagelab_tests::{RunRows, lab};
+use pagelab_tests::{Lab, RunRows, lab, text};
+
+/// The JSON report of a run with options.
+fn report(lab: &Lab, options: &[&str], program: &str, args: &[&str]) -> serde_json::Value {
+    let output = lab.run(&[options, &["--json"]].concat(), program, args);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output)))
+}
 
 /// A row of the `run` view that is a number.
 fn number(run: &RunRows, key: &str) -> Option<u64> {
@@ -23,5 +29,66 @@ fn kvm_counts_from_before_the_first_instruction() {
     for name in ["exits", "pf_taken", "pf_fixed"] {
         assert_eq!(number(&run, &format!("kvm_before.{name}")), Some(0), "{name}");
         assert!(number(&run, &format!("kvm.{name}")) >= Some(100), "{name}");
+    }
+}
+
+#[test]
+fn pages_written_are_counted_by_interval_and_in_all() {
+    const PAGES: u64 = 300;
+    let lab = lab!();
+    let record = ["--record", "uffd,dirty", "--dirty-interval", "5ms"];
+    let json = report(&lab, &record, "demand-paging", &["--pages", &PAGES.to_string()]);
+    assert_eq!(json["conservation"]["ok"], true, "{:#}", json["conservation"]);
+    let dirty = &json["dirty"];
+    let [min, median, max, distinct] =
+        ["min", "median", "max", "distinct"].map(|name| dirty[name].as_u64().expect("a number"));
+    assert!(min <= median && median <= max && max <= distinct, "{dirty:#}");
+    assert_eq!(dirty["interval_ns"], 5_000_000);
+
+    let run = RunRows::open(&lab.run_file());
+    let sum: u64 = run.column("SELECT sum(pages) FROM dirty_interval")[0].parse().expect("a sum");
+    assert_eq!(run.column("SELECT count(*) FROM dirty_interval")[0], dirty["intervals"].to_string());
+    assert!(run.column("SELECT count(*) FROM dirty_interval a JOIN dirty_interval b ON b.id = a.id + 1 WHERE a.tsc_end <> b.tsc_begin") == ["0"], "no gaps");
+    // Each written page was missing before and filled by userfaultfd, or preloaded: nothing else is there to be written.
+    let copied = number(&run, "uffd_copied").expect("a count");
+    let preloaded = number(&run, "uffd_present_at_start").expect("a count");
+    assert!(
+        (PAGES..=copied + preloaded).contains(&distinct) && distinct <= sum,
+        "{distinct} pages, {sum} in intervals"
+    );
+    let written = run.column("SELECT count(DISTINCT pfn) FROM guest_fault WHERE kind IN ('anon_write', 'cow')");
+    assert!(distinct >= written[0].parse().expect("a count"), "{distinct} pages, {written:?} of them by faults");
+}
+
+#[test]
+fn the_dirty_log_changes_nothing_the_guest_sees() {
+    let lab = lab!();
+    let told = |record| {
+        assert!(lab.run(&["--record", record], "heap-brk", &[]).status.success());
+        lab.pagelab(&["report", "test.pagelab", "--events"]).stdout
+    };
+    assert_eq!(told("guest"), told("guest,dirty"));
+}
+
+#[test]
+fn nothing_is_missing_after_prefault() {
+    let lab = lab!();
+    for record in ["guest", "guest,uffd,stats"] {
+        let options = ["--prefault", "--record", record];
+        let json = report(&lab, &options, "demand-paging", &["--pages", "200"]);
+        assert_eq!(json["exit_status"], 0);
+        assert_eq!(json["conservation"]["ok"], true, "{:#}", json["conservation"]);
+        assert_eq!(json["host_faults"]["total"], 0, "{record}");
+        let run = RunRows::open(&lab.run_file());
+        assert!(["host", "host+kvm"].contains(&&*run.fact("prefault")), "{}", run.fact("prefault"));
+        if record != "guest" {
+            let pages = number(&run, "guest_memory_bytes").expect("a size") / 4096;
+            assert_eq!(number(&run, "uffd_present_at_start"), Some(pages), "all of RAM is preloaded");
+        }
+        if run.fact("prefault") == "host+kvm" {
+            // What is left are faults for other reasons than a missing translation; there were 200 and more.
+            let taken = number(&run, "kvm.pf_taken").expect("a count");
+            assert!(taken < 50, "{taken} faults reached KVM");
+        }
     }
 }

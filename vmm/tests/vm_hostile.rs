@@ -61,6 +61,8 @@ fn record_into(directory: &Path, code: &Code, sources: &str) -> RunOutcome {
         seed: 1,
         timeout: Some(Duration::from_secs(30)),
         sources: sources.parse().expect("valid sources"),
+        source_options: Default::default(),
+        prefault: false,
         run_file: directory.join("run.plab"),
         console: None,
         stop: None,

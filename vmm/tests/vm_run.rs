@@ -32,6 +32,8 @@ fn config<'a>(code: &'a Code, directory: &Path, sources: &str) -> RunConfig<'a> 
         seed: 3,
         timeout: Some(Duration::from_secs(20)),
         sources: sources.parse().expect("valid sources"),
+        source_options: Default::default(),
+        prefault: false,
         run_file: directory.join("run.plab"),
         console: None,
         stop: None,

@@ -130,6 +130,8 @@ fn run_with(source: &'static dyn FaultSource, timeout: Duration) -> Result<RunOu
         seed: 1,
         timeout: Some(timeout),
         sources: Sources { guest: false, host: vec![source] },
+        source_options: Default::default(),
+        prefault: false,
         run_file: directory.path().join("run.plab"),
         console: None,
         stop: None,

@@ -1,6 +1,7 @@
 //! Questions asked of a run file. Everything here reads the file and nothing else.
 
 pub(crate) mod conservation;
+mod dirty;
 mod faults;
 mod latency;
 mod run_file;
@@ -8,6 +9,7 @@ mod summary;
 mod vmas;
 
 pub use conservation::{Check, Conservation, NotChecked};
+pub use dirty::DirtyPages;
 pub use faults::{GuestFaults, HostFaults};
 pub use latency::Percentiles;
 pub use run_file::RunFile;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value;
 use serde::Serialize;
 
-use super::{Conservation, GuestFaults, HostFaults, Percentiles, RunFile, faults};
+use super::{Conservation, DirtyPages, GuestFaults, HostFaults, Percentiles, RunFile, dirty, faults};
 use crate::trace::RunFileError;
 
 /// A whole run. Times are in nanoseconds, `memory` in kB as `/proc/meminfo` has it.
@@ -27,6 +27,8 @@ pub struct Summary {
     pub host_faults: HostFaults,
     /// Times of both.
     pub latency_ns: LatencyNs,
+    /// Pages written per interval, if that was recorded.
+    pub dirty: Option<DirtyPages>,
     /// `/proc/meminfo` at the exit of the program, in `memory_unit`.
     pub memory: BTreeMap<String, u64>,
     /// The unit of `memory`.
@@ -97,6 +99,7 @@ impl Summary {
             guest_faults,
             host_faults,
             latency_ns: LatencyNs { guest, host },
+            dirty: dirty::read(run)?,
             memory: run.snapshot("meminfo", Some("exit"))?.map(|text| meminfo(&text)).unwrap_or_default(),
             memory_unit: "kB",
             conservation: Conservation::read(run)?,

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     analysis::RunFile,
     builtin,
+    faults::SourceOptions,
     initramfs::{Initramfs, STDIN_PATH},
     kernel_file::{KernelFile, Protocol},
     program::{self, Program},
@@ -81,10 +82,16 @@ pub(super) struct RunArgs {
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     output: Option<PathBuf>,
     /// What to record: uffd (host faults by userfaultfd), stats (KVM's counters before the start; those of the end are
-    /// in every run), guest (the guest's own events; in every list unless it says no-guest), or none [default:
+    /// in every run), dirty (pages written per interval), guest (the guest's own events; in every list unless it says no-guest), or none [default:
     /// guest,uffd,stats, as far as this host has them].
     #[arg(long, value_name = "SOURCE[,SOURCE]")]
     record: Option<Sources>,
+    /// How often the source dirty reads which pages the guest wrote, with its unit, such as 100ms or 2s.
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = values::interval)]
+    dirty_interval: Duration,
+    /// Fill guest memory before the start, and KVM's translations where KVM can: a baseline without host faults.
+    #[arg(long)]
+    prefault: bool,
     /// Guest memory, with suffix K, M or G.
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = values::memory)]
     memory: u64,
@@ -224,6 +231,8 @@ impl RunArgs {
             seed: self.seed,
             timeout: self.timeout,
             sources,
+            source_options: SourceOptions { dirty_interval: self.dirty_interval },
+            prefault: self.prefault,
             run_file,
             console: self.console.then(|| Box::new(show) as ConsoleHook),
             stop: Some(stopped),

@@ -31,6 +31,15 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a positive number of seconds, such as 10 or 0.5".to_owned())
 }
 
+/// A time from a millisecond to an hour with its unit, such as 100ms.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    text.parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .filter(|duration| (Duration::from_millis(1)..=Duration::from_secs(3600)).contains(duration))
+        .ok_or_else(|| "a time from 1ms to 1h with its unit, such as 100ms or 2s".to_owned())
+}
+
 /// An environment variable, `NAME=VALUE`.
 pub(super) fn variable(text: &str) -> Result<String, String> {
     match text.split_once('=') {
@@ -67,6 +76,15 @@ pub(super) fn file(text: &str) -> Result<FileSpec, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intervals_have_units() {
+        assert_eq!(interval("100ms"), Ok(Duration::from_millis(100)));
+        assert_eq!(interval("2s"), Ok(Duration::from_secs(2)));
+        for wrong in ["100", "0ms", "10us", "2h", "-1s", "soon", ""] {
+            assert!(interval(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn sizes() {

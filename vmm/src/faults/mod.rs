@@ -1,11 +1,12 @@
 //! Where host-side (second-dimension) faults come from: one file a source, behind one trait.
 
+mod dirty;
 mod pagemap;
 mod stats;
 mod uffd;
 pub mod worker;
 
-use std::{io, sync::Arc, thread};
+use std::{io, sync::Arc, thread, time::Duration};
 
 use crossbeam_channel::Sender;
 
@@ -16,7 +17,7 @@ use crate::{
 
 /// Every source there is, in the order of preference: the first one that a run has tells its host faults, the others are
 /// witnesses. A new one is added here.
-pub static SOURCES: &[&dyn FaultSource] = &[&uffd::Uffd, &stats::Stats];
+pub static SOURCES: &[&dyn FaultSource] = &[&uffd::Uffd, &stats::Stats, &dirty::Dirty];
 
 /// The source with this name.
 pub fn find(name: &str) -> Option<&'static dyn FaultSource> {
@@ -76,6 +77,19 @@ pub enum FaultError {
     },
 }
 
+/// What a run tells its sources beside their names.
+#[derive(Clone, Debug)]
+pub struct SourceOptions {
+    /// How often the dirty log is read.
+    pub dirty_interval: Duration,
+}
+
+impl Default for SourceOptions {
+    fn default() -> SourceOptions {
+        SourceOptions { dirty_interval: Duration::from_millis(100) }
+    }
+}
+
 /// What a source is given to start with.
 #[derive(Clone)]
 pub struct Watch {
@@ -91,6 +105,8 @@ pub struct Watch {
     pub vcpus: Vec<Arc<VcpuStatus>>,
     /// Where a source that fails while it should work says so. The run then ends.
     pub failure: Sender<FaultError>,
+    /// What the run tells its sources.
+    pub options: SourceOptions,
 }
 
 impl Watch {

@@ -2,6 +2,7 @@
 
 mod events;
 mod format;
+mod memory_use;
 mod sections;
 mod table;
 

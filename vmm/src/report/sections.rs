@@ -5,6 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     format::{bytes, count, percent, printable, signal, time},
+    memory_use,
     table::Rows,
 };
 use crate::analysis::{Percentiles, Summary};
@@ -28,6 +29,7 @@ pub(super) fn render(summary: &Summary) -> String {
         latency(summary),
         map(summary),
         memory(summary),
+        memory_use::dirty(summary),
         missing_syscalls(summary),
         conservation(summary),
     ];
@@ -302,11 +304,11 @@ fn number(summary: &Summary, key: &str) -> Option<u64> {
     summary.fact(key)?.parse().ok()
 }
 
-fn heading(title: &str, remark: &str) -> String {
+pub(super) fn heading(title: &str, remark: &str) -> String {
     if remark.is_empty() { format!("{title}\n") } else { format!("{title}: {remark}\n") }
 }
 
-fn line(text: &mut String, parts: &[&str]) {
+pub(super) fn line(text: &mut String, parts: &[&str]) {
     text.push_str(parts.concat().trim_end());
     text.push('\n');
 }

@@ -9,7 +9,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{
-    faults::{self, FaultSource, Missing, Probe},
+    faults::{self, FaultSource, Missing, Probe, SourceOptions},
     vm::{Backing, Image, TraceWindow, clock, vcpu::ConsoleHook},
 };
 
@@ -196,6 +196,10 @@ pub struct RunConfig<'a> {
     pub timeout: Option<Duration>,
     /// What to record.
     pub sources: Sources,
+    /// What its sources are told.
+    pub source_options: SourceOptions,
+    /// Fill guest memory before the start, so that the host has no faults during the run.
+    pub prefault: bool,
     /// Where the run file goes.
     pub run_file: PathBuf,
     /// Called with the program's output as it comes.

@@ -16,6 +16,7 @@ use crate::{
     vm::{
         Program, Vm, VmConfig, clock,
         foreign::Devices,
+        prefault,
         ring::RingReader,
         stats::Counters,
         vcpu::{self, VcpuStatus, VcpuTask},
@@ -46,6 +47,7 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
         // Known now, so that times can be told even of a run whose end is missing. A recorder that has died says so later.
         let _ = sink.send(Input::Fact("tsc_hz", hz.to_string()));
     }
+    let prefault = config.prefault.then(|| prefault::populate(&slots, &vcpu)).transpose()?;
     let counters = Arc::new(Counters::of(slots.vm(), &vcpu));
     let status = Arc::new(VcpuStatus::default());
     let devices = wiring.map(|wiring| Devices::new(wiring, sink.clone(), config.console.take()));
@@ -53,7 +55,15 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     let waiting = vcpu::spawn(task, Arc::clone(&status)).map_err(LabError::Thread)?;
 
     let (failure, failures) = bounded(1);
-    let watch = Watch { ram: ram.clone(), slots, counters: Arc::clone(&counters), sink, vcpus: vec![status], failure };
+    let watch = Watch {
+        ram: ram.clone(),
+        slots,
+        counters: Arc::clone(&counters),
+        sink,
+        vcpus: vec![status],
+        failure,
+        options: config.source_options.clone(),
+    };
     let mut sources = start(config, &watch)?;
     let mut hooks: Vec<Box<dyn VcpuHook>> = sources.iter_mut().filter_map(|source| source.hook()).collect();
     hooks.extend(devices.map(|devices| Box::new(devices) as Box<dyn VcpuHook>));
@@ -79,6 +89,7 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     let tsc_hz = tsc_hz.unwrap_or_else(|| config.start.measured_tsc_hz());
     let mut facts = tally.facts;
     facts.push(("cpuid".to_owned(), cpuid.name().to_owned()));
+    facts.extend(prefault.map(|done| ("prefault".to_owned(), done.name().to_owned())));
     facts.extend(counters.read().into_iter().map(|(name, value)| (format!("kvm.{name}"), value.to_string())));
     let drift = if tsc_offset_zero { clock::tsc_offset(&finished.vcpu).unwrap_or(0) } else { 0 };
     if drift != 0 {

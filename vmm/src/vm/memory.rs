@@ -69,6 +69,14 @@ pub enum MemoryError {
         /// Why.
         source: io::Error,
     },
+    /// The host could not fill it.
+    #[error("cannot fill {} MiB of guest memory beforehand: {source}; without --prefault the guest may run", bytes >> 20)]
+    Populate {
+        /// Bytes to fill.
+        bytes: u64,
+        /// Why not: before Linux 5.14 "invalid argument".
+        source: io::Error,
+    },
     /// A write outside RAM: an image that claims a wrong place.
     #[error("cannot write {bytes} bytes to guest-physical {gpa:#x}: not RAM")]
     Write {

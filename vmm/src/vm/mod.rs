@@ -10,6 +10,7 @@ pub mod foreign;
 mod kick;
 pub mod machine;
 pub mod memory;
+pub mod prefault;
 pub mod ring;
 pub mod slots;
 pub mod stats;
