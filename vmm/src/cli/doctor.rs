@@ -6,8 +6,16 @@ use clap::Args;
 
 use crate::{
     cli::print,
-    doctor::{Check, Examination, Status, examine},
+    doctor::{Check, Examination, Group, Status, examine},
 };
+
+const READY: &str = "
+Programs can be run here: pagelab run demand-paging
+";
+const NOT_READY: &str = "
+Programs cannot be run here yet. Where KVM cannot be had at all, a nested rig has it, emulated, on any x86-64 machine
+(in pagelab's source tree): scripts/nested-vm.sh amd -- run demand-paging
+";
 
 /// Looks at this host: what it offers to the lab, what is missing, and the exact fix.
 #[derive(Args, Debug)]
@@ -41,16 +49,20 @@ fn text(examination: &Examination) -> String {
         examination.kernel_release, examination.cpu_model, examination.host_mmu
     );
     let width = examination.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let mut group = None;
     for check in &examination.checks {
-        let _ = writeln!(text, "{:<7}  {:<width$}  {}", word(check), check.name, check.found);
+        if group.replace(check.group) != Some(check.group) {
+            let _ = writeln!(text, "{}{}", if check.group == Group::Kvm { "" } else { "\n" }, check.group.title());
+        }
+        let _ = writeln!(text, "  {:<7}  {:<width$}  {}", word(check), check.name, check.found);
         if check.status != Status::Ok {
-            let _ = writeln!(text, "{:7}  {:width$}  why: {}", "", "", check.why);
+            let _ = writeln!(text, "  {:7}  {:width$}  why: {}", "", "", check.why);
         }
         if let Some(fix) = &check.fix {
-            let _ = writeln!(text, "{:7}  {:width$}  fix: {fix}", "", "");
+            let _ = writeln!(text, "  {:7}  {:width$}  fix: {fix}", "", "");
         }
     }
-    text + if examination.ready { "\nPrograms can be run here.\n" } else { "\nPrograms cannot be run here yet.\n" }
+    text + if examination.ready { READY } else { NOT_READY }
 }
 
 fn word(check: &Check) -> &'static str {
@@ -69,6 +81,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_with_its_fix() {
         let check = |name, status, fix: Option<&str>| Check {
+            group: Group::Kvm,
             name,
             status,
             required: true,
@@ -85,10 +98,10 @@ mod tests {
             checks,
         };
         let text = text(&examination);
-        assert!(text.contains("MISSING  kvm     something"), "{text}");
+        assert!(text.contains("KVM and the CPU\n  MISSING  kvm     something"), "{text}");
         assert!(text.contains("fix: modprobe kvm"), "{text}");
         assert!(text.contains("ok       memory  something"), "{text}");
         assert_eq!(text.matches("why:").count(), 1, "{text}");
-        assert!(text.ends_with("cannot be run here yet.\n"), "{text}");
+        assert!(text.contains("cannot be run here yet") && text.contains("scripts/nested-vm.sh"), "{text}");
     }
 }

@@ -1,20 +1,15 @@
 //! KVM: the device, its rights and version, and what its vCPUs can do.
 
-use kvm_ioctls::{Cap, Kvm, VcpuFd};
+use kvm_ioctls::{Kvm, VcpuFd};
 
-use super::Check;
+use super::{Check, capabilities, host::Host, mmu};
 use crate::vm::{
     VmError, clock,
     cpu::{self, CpuidView},
-    machine::{KVM_DEVICE, host_mmu, open_kvm},
+    machine::{KVM_DEVICE, open_kvm},
 };
 
 const KVM: (&str, &str) = ("kvm", "without KVM no guest can run");
-const EXIT: (&str, &str) = ("kvm_immediate_exit", "without it a timeout or Ctrl-C could not stop a guest for sure");
-const MMU: (&str, &str) = (
-    "kvm_mmu",
-    "it decides what a host-side fault is: EPT violation, nested page fault, or a shadow table being built",
-);
 const CPUID: (&str, &str) = (
     "fixed_cpu_model",
     "without it a program that asks CPUID behaves as on this host, and its runs differ between hosts",
@@ -27,28 +22,15 @@ const STABLE: (&str, &str) = (
 );
 const HZ: (&str, &str) = ("tsc_frequency", "without it times in nanoseconds rest on a measurement made during the run");
 
-pub(super) fn checks() -> Vec<Check> {
-    let kvm = match open_kvm() {
-        Ok(kvm) => kvm,
-        Err(error) => {
-            let mut checks = vec![Check::missing(KVM.0, KVM.1, error.to_string(), fix(&error)).required()];
-            for (name, why) in [EXIT, MMU, STABLE, CPUID, TSC, HZ] {
-                checks.push(Check::unknown(name, why, "KVM has to be there first"));
-            }
-            return checks;
+pub(super) fn checks(host: &Host) -> Vec<Check> {
+    let kvm = open_kvm();
+    let mut checks = vec![match &kvm {
+        Ok(kvm) => {
+            Check::ok(KVM.0, KVM.1, format!("{KVM_DEVICE} opens, API version {}", kvm.get_api_version())).required()
         }
-    };
-    let found = format!("{KVM_DEVICE} opens, API version {}", kvm.get_api_version());
-    let mut checks = vec![Check::ok(KVM.0, KVM.1, found).required()];
-    checks.push(if kvm.check_extension(Cap::ImmediateExit) {
-        Check::ok(EXIT.0, EXIT.1, "there").required()
-    } else {
-        Check::missing(EXIT.0, EXIT.1, "KVM lacks it", "boot Linux 4.12 or later").required()
-    });
-    checks.push(match host_mmu() {
-        "unknown" => Check::unknown(MMU.0, MMU.1, "no KVM module shows its parameters in /sys/module"),
-        mmu => Check::ok(MMU.0, MMU.1, mmu),
-    });
+        Err(error) => Check::missing(KVM.0, KVM.1, error.to_string(), fix(error)).required(),
+    }];
+    checks.extend(mmu::checks(host));
     checks.push(match clock::host_tsc_is_stable() {
         Some(true) => Check::ok(STABLE.0, STABLE.1, "Linux trusts the TSC"),
         Some(false) => Check::missing(
@@ -59,7 +41,11 @@ pub(super) fn checks() -> Vec<Check> {
         ),
         None => Check::unknown(STABLE.0, STABLE.1, "Linux does not say which clocks it trusts"),
     });
-    checks.extend(vcpu_checks(&kvm));
+    checks.extend(match &kvm {
+        Ok(kvm) => vcpu_checks(kvm),
+        Err(_) => [CPUID, TSC, HZ].map(|(name, why)| Check::unknown(name, why, "KVM has to be there first")).into(),
+    });
+    checks.extend(capabilities::checks(kvm.as_ref().ok()));
     checks
 }
 

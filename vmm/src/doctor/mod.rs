@@ -1,9 +1,15 @@
 //! What this host offers to the lab, what is missing, why that matters, and the exact fix.
 
+mod capabilities;
+mod host;
 mod kvm;
 mod memory;
+mod mmu;
+mod pages;
 mod sources;
+mod tracing;
 
+use host::Host;
 use serde::Serialize;
 
 /// How a check came out.
@@ -18,9 +24,37 @@ pub enum Status {
     Unknown,
 }
 
+/// What a check is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// KVM and the CPU.
+    Kvm,
+    /// What guest memory can be made of.
+    Memory,
+    /// The sources of host faults.
+    Sources,
+    /// What the tracepoints rest on.
+    Tracing,
+}
+
+impl Group {
+    /// Its heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::Kvm => "KVM and the CPU",
+            Group::Memory => "Memory",
+            Group::Sources => "Sources of host faults (--record)",
+            Group::Tracing => "Tracing",
+        }
+    }
+}
+
 /// One thing a host has or lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
+    /// What it is about.
+    pub group: Group,
     /// Short name.
     pub name: &'static str,
     /// How it came out.
@@ -37,15 +71,23 @@ pub struct Check {
 
 impl Check {
     fn ok(name: &'static str, why: &'static str, found: impl Into<String>) -> Check {
-        Check { name, status: Status::Ok, required: false, found: found.into(), why, fix: None }
+        Check { group: Group::Kvm, name, status: Status::Ok, required: false, found: found.into(), why, fix: None }
     }
 
     fn missing(name: &'static str, why: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
-        Check { name, status: Status::Missing, required: false, found: found.into(), why, fix: Some(fix.into()) }
+        Check {
+            group: Group::Kvm,
+            name,
+            status: Status::Missing,
+            required: false,
+            found: found.into(),
+            why,
+            fix: Some(fix.into()),
+        }
     }
 
     fn unknown(name: &'static str, why: &'static str, found: impl Into<String>) -> Check {
-        Check { name, status: Status::Unknown, required: false, found: found.into(), why, fix: None }
+        Check { group: Group::Kvm, name, status: Status::Unknown, required: false, found: found.into(), why, fix: None }
     }
 
     fn required(self) -> Check {
@@ -70,9 +112,17 @@ pub struct Examination {
 
 /// Looks at this host. Changes nothing.
 pub fn examine() -> Examination {
-    let mut checks = kvm::checks();
-    checks.extend(sources::checks());
-    checks.extend(memory::checks());
+    let host = Host::here();
+    let groups = [
+        (Group::Kvm, kvm::checks(&host)),
+        (Group::Memory, [memory::checks(), pages::checks(&host)].concat()),
+        (Group::Sources, sources::checks()),
+        (Group::Tracing, tracing::checks(&host)),
+    ];
+    let checks: Vec<Check> = groups
+        .into_iter()
+        .flat_map(|(group, checks)| checks.into_iter().map(move |check| Check { group, ..check }))
+        .collect();
     Examination {
         host_mmu: crate::vm::machine::host_mmu(),
         kernel_release: crate::run::host::kernel_release(),
