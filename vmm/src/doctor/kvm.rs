@@ -1,5 +1,7 @@
 //! KVM: the device, its rights and version, and what its vCPUs can do.
 
+use std::{fs, os::unix::fs::MetadataExt};
+
 use kvm_ioctls::{Kvm, VcpuFd};
 
 use super::{Check, capabilities, host::Host, mmu};
@@ -52,10 +54,17 @@ pub(super) fn checks(host: &Host) -> Vec<Check> {
 fn fix(error: &VmError) -> &'static str {
     match error {
         VmError::NoKvm => "sudo modprobe kvm_intel || sudo modprobe kvm_amd",
-        VmError::KvmDenied => "sudo usermod -aG kvm $USER (then log in again)",
+        VmError::KvmDenied if group_may_open() => "sudo usermod -aG kvm $USER (then log in again)",
+        VmError::KvmDenied => "run as root, or: sudo chmod 666 /dev/kvm",
         VmError::KvmVersion { .. } => "boot Linux 2.6.22 or later",
         _ => "sudo dmesg | grep -i kvm (it says why KVM refuses)",
     }
+}
+
+/// Whether the group of the device, which distributions call kvm, may read and write it.
+fn group_may_open() -> bool {
+    const READ_WRITE: u32 = 0o060;
+    fs::metadata(KVM_DEVICE).is_ok_and(|device| device.gid() != 0 && device.mode() & READ_WRITE == READ_WRITE)
 }
 
 /// What can only be asked of a vCPU.

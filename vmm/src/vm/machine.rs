@@ -28,7 +28,7 @@ pub enum VmError {
     #[error("{KVM_DEVICE} does not exist: load the module (modprobe kvm_intel or kvm_amd), or enable virtualization")]
     NoKvm,
     /// No rights to it.
-    #[error("{KVM_DEVICE} may not be opened: join its group (sudo usermod -aG kvm $USER, then log in again)")]
+    #[error("{KVM_DEVICE} may not be opened by this user: pagelab doctor says how to mend that")]
     KvmDenied,
     /// Another API.
     #[error("{KVM_DEVICE} has API version {found}, not {KVM_API_VERSION}: this kernel's KVM cannot be used")]
