@@ -7,6 +7,7 @@ pub mod cli;
 pub mod doctor;
 pub mod faults;
 pub mod initramfs;
+pub mod perf;
 pub mod kernel_file;
 pub mod program;
 pub mod report;
