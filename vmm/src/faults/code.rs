@@ -158,7 +158,8 @@ mod tests {
             (0x182, Write, NOTHING, Some(Final), true),                     // *
             (0x184, Execute, NOTHING, Some(Final), true),                   // *
             (0x081, Read, NOTHING, Some(Walk), true),                       // tables, no accessed bits in EPT
-            (0x083, Write, NOTHING, Some(Walk), true),                      // * tables, with accessed bits in EPT
+            (0x083, Write, NOTHING, Some(Walk), true),                      // tables, with accessed bits in EPT
+            (0x082, Write, NOTHING, Some(Walk), true),                      // * the same in Bochs
             (0x183, Write, NOTHING, Some(Final), true),                     // read and write in one
             (0x18a, Write, rights(true, false, false), Some(Final), true),  // write to a read-only page
             (0x1aa, Write, rights(true, false, true), Some(Final), true),   // the same, executable
@@ -186,16 +187,16 @@ mod tests {
             execute: (access == Execute).then_some(false),
         };
         for (code, access, allowed, reserved, stage) in [
-            (0x1_0000_0004, Read, NOTHING, false, Some(Final)),           // *
-            (0x1_0000_0006, Write, NOTHING, false, Some(Final)),          // *
-            (0x1_0000_0014, Execute, NOTHING, false, Some(Final)),        // *
-            (0x2_0000_0006, Write, NOTHING, false, Some(Walk)),           // *
-            (0x1_0000_0007, Write, only(Write), false, Some(Final)),      // write to a read-only page
-            (0x2_0000_0007, Write, only(Write), false, Some(Walk)),       // tables in a read-only page
-            (0x1_0000_0015, Execute, only(Execute), false, Some(Final)),  // fetch from a page without execution
-            (0x1_0000_000f, Write, only(Write), true, Some(Final)),       // reserved bits: KVM's mark of device memory
-            (0x0_0000_0006, Write, NOTHING, false, None),                 // neither stage told
-            (0x3_0000_0006, Write, NOTHING, false, None),                 // both, which is none
+            (0x1_0000_0004, Read, NOTHING, false, Some(Final)),          // *
+            (0x1_0000_0006, Write, NOTHING, false, Some(Final)),         // *
+            (0x1_0000_0014, Execute, NOTHING, false, Some(Final)),       // *
+            (0x2_0000_0006, Write, NOTHING, false, Some(Walk)),          // *
+            (0x1_0000_0007, Write, only(Write), false, Some(Final)),     // write to a read-only page
+            (0x2_0000_0007, Write, only(Write), false, Some(Walk)),      // tables in a read-only page
+            (0x1_0000_0015, Execute, only(Execute), false, Some(Final)), // fetch from a page without execution
+            (0x1_0000_000f, Write, only(Write), true, Some(Final)),      // reserved bits: KVM's mark of device memory
+            (0x0_0000_0006, Write, NOTHING, false, None),                // neither stage told
+            (0x3_0000_0006, Write, NOTHING, false, None),                // both, which is none
         ] {
             let decoded = FaultCode::decode(Vendor::Npt, code);
             let expected = FaultCode { access, allowed, user: Some(true), reserved, stage, gva_valid: None };

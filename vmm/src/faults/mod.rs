@@ -1,8 +1,10 @@
 //! Where host-side (second-dimension) faults come from: one file a source, behind one trait.
 
+pub mod code;
 mod dirty;
 mod pagemap;
 mod stats;
+pub mod tracepoint;
 mod uffd;
 pub mod worker;
 
@@ -17,7 +19,8 @@ use crate::{
 
 /// Every source there is, in the order of preference: the first one that a run has tells its host faults, the others are
 /// witnesses. A new one is added here.
-pub static SOURCES: &[&dyn FaultSource] = &[&uffd::Uffd, &stats::Stats, &dirty::Dirty];
+pub static SOURCES: &[&dyn FaultSource] =
+    &[&uffd::Uffd, &tracepoint::Tracepoint::DEFAULT, &stats::Stats, &dirty::Dirty];
 
 /// The source with this name.
 pub fn find(name: &str) -> Option<&'static dyn FaultSource> {

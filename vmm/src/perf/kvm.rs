@@ -120,6 +120,8 @@ pub enum KvmTrace {
         /// The code, as in [`KvmTrace::PageFault`].
         error_code: u64,
     },
+    /// Events are missing here: the buffer was full.
+    Gap,
 }
 
 /// Reads KVM's records by the formats of this kernel.
@@ -129,6 +131,7 @@ pub struct Decoder {
     formats: Vec<Format>,
     exit_names: BTreeMap<Isa, Symbols>,
     user_exit_names: Symbols,
+    exception_names: Symbols,
 }
 
 #[derive(Clone, Debug)]
@@ -193,6 +196,7 @@ impl Decoder {
             formats: Vec::new(),
             exit_names: BTreeMap::new(),
             user_exit_names: Symbols::new(),
+            exception_names: Symbols::new(),
         };
         for format in &formats {
             let Some((kind, names)) = Kind::of(&format.name) else { continue };
@@ -200,8 +204,11 @@ impl Decoder {
             decoder.by_id.insert(format.id, Layout { kind, fields });
             match kind {
                 // VT-x's names come first, then SVM's.
-                Kind::Exit => decoder.exit_names = [Isa::Vmx, Isa::Svm].into_iter().zip(format.symbols("exit_reason")).collect(),
+                Kind::Exit => {
+                    decoder.exit_names = [Isa::Vmx, Isa::Svm].into_iter().zip(format.symbols("exit_reason")).collect()
+                }
                 Kind::UserExit => decoder.user_exit_names = format.symbols("reason").pop().unwrap_or_default(),
+                Kind::Exception => decoder.exception_names = format.symbols("exception").pop().unwrap_or_default(),
                 _ => {}
             }
         }
@@ -246,7 +253,7 @@ impl Decoder {
 
     /// The kernel's name for an exit reason, such as `EPT_VIOLATION` or `npf`; `reason-N` where it has none.
     pub fn exit_name(&self, isa: Option<Isa>, reason: u32) -> String {
-        // VT-x keeps flags above its reasons (SDM vol. 3, table 26-16 "Format of exit reason").
+        // VT-x keeps flags above its reasons (SDM vol. 3C, "Format of Exit Reason").
         let code = if isa == Some(Isa::Vmx) { reason & 0xffff } else { reason };
         let name = isa.and_then(|isa| self.exit_names.get(&isa)?.get(&code.into()));
         name.cloned().unwrap_or_else(|| format!("reason-{code}"))
@@ -255,6 +262,11 @@ impl Decoder {
     /// The kernel's name for an exit to the VMM, such as `KVM_EXIT_IO`; `KVM_EXIT_N` where it has none.
     pub fn user_exit_name(&self, reason: u32) -> String {
         self.user_exit_names.get(&reason.into()).cloned().unwrap_or_else(|| format!("KVM_EXIT_{reason}"))
+    }
+
+    /// The kernel's name for an exception, such as `#PF`; `#N` where it has none.
+    pub fn exception_name(&self, vector: u8) -> String {
+        self.exception_names.get(&vector.into()).cloned().unwrap_or_else(|| format!("#{vector}"))
     }
 }
 

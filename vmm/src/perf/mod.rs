@@ -12,7 +12,7 @@ pub mod kvm;
 pub mod recording;
 pub mod ring;
 #[cfg(test)]
-mod testdata;
+pub(crate) mod testdata;
 mod tracefs;
 
 use std::io;

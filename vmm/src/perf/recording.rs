@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     os::fd::OwnedFd,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -20,7 +21,7 @@ use super::{
     clock::{ClockMap, Reading},
     failed,
     kvm::{Decoder, KvmTrace},
-    ring::{Hits, ThreadRing},
+    ring::{Hits, Item, ThreadRing},
 };
 
 /// Longest time that an event lies in a buffer.
@@ -39,8 +40,15 @@ pub struct KvmSample {
     pub event: KvmTrace,
 }
 
-/// Takes what was recorded, oldest first for each thread.
-pub type Sink = Box<dyn FnMut(&[KvmSample]) + Send>;
+/// Takes what is recorded, on the recording's thread.
+pub trait Sink: Send {
+    /// Events, oldest first for each thread. While this waits, buffers may overflow; the watched threads never wait.
+    fn take(&mut self, samples: &[KvmSample]);
+    /// There is no more.
+    fn end(&mut self) {}
+    /// The recording failed while it worked, and records no more; [`Recording::stop`] says so too.
+    fn failed(&mut self, _what: &'static str, _error: io::Error) {}
+}
 
 /// How a recording went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,18 +88,11 @@ impl Recording {
     /// A buffer that holds some 50,000 events of a thread.
     pub const DEFAULT_BUFFER: usize = 4 << 20;
 
-    /// Watches these threads from here on, with a buffer of `bytes` for each. `sink` is called on a thread of its own;
-    /// `report` there too, should the recording fail while it works.
+    /// Watches these threads from here on, with a buffer of `bytes` for each, rounded up to a power of two of pages.
     ///
     /// # Errors
     /// No rights, with the remedy; a thread that is not there.
-    pub fn start(
-        threads: &[u32],
-        decoder: Decoder,
-        bytes: usize,
-        sink: Sink,
-        report: impl FnOnce(&PerfError) + Send + 'static,
-    ) -> Result<Recording, PerfError> {
+    pub fn start(threads: &[u32], decoder: Decoder, bytes: usize, sink: Box<dyn Sink>) -> Result<Recording, PerfError> {
         let clock = ClockMap::new(Reading::now());
         let rings: Vec<ThreadRing> = threads
             .iter()
@@ -106,8 +107,9 @@ impl Recording {
             .name("tracepoints".to_owned())
             .spawn(move || {
                 let result = reader.run();
-                if let Err(error) = &result {
-                    report(error);
+                match &result {
+                    Err(PerfError::Failed { what, error }) => reader.sink.failed(what, copy(error)),
+                    _ => reader.sink.end(),
                 }
                 result
             })
@@ -125,12 +127,17 @@ impl Recording {
     }
 }
 
+/// Errors of the operating system can be copied by their number.
+fn copy(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error)
+}
+
 /// The recording thread's own.
 struct Reader {
     rings: Vec<ThreadRing>,
     decoder: Decoder,
     clock: ClockMap,
-    sink: Sink,
+    sink: Box<dyn Sink>,
     batch: Vec<(u32, u64, KvmTrace)>,
     stopped: Arc<OwnedFd>,
 }
@@ -173,9 +180,14 @@ impl Reader {
         loop {
             let mut more = false;
             for ring in &mut self.rings {
-                let drained = ring.drain(BATCH, |sample| {
-                    let event = self.decoder.decode(sample.record);
-                    self.batch.extend(event.map(|event| (sample.thread, sample.ns, event)));
+                let (thread, mut last) = (ring.thread(), 0);
+                let drained = ring.drain(BATCH, |item| match item {
+                    Item::Sample(sample) => {
+                        last = sample.ns;
+                        let event = self.decoder.decode(sample.record);
+                        self.batch.extend(event.map(|event| (sample.thread, sample.ns, event)));
+                    }
+                    Item::Gap => self.batch.push((thread, last, KvmTrace::Gap)),
                 });
                 more |= drained == BATCH;
             }
@@ -187,7 +199,7 @@ impl Reader {
                     .drain(..)
                     .map(|(thread, ns, event)| KvmSample { thread, tsc: self.clock.tsc(ns), event })
                     .collect();
-                (self.sink)(&samples);
+                self.sink.take(&samples);
             }
             if !more {
                 return;

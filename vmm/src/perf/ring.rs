@@ -13,10 +13,20 @@ use super::{Format, Lack, PerfError, failed};
 
 /// `_IO('$', 5)`: records of this event go into the buffer of another (Linux: include/uapi/linux/perf_event.h).
 const PERF_EVENT_IOC_SET_OUTPUT: u64 = 0x2405;
-/// A record of a sample (Linux: include/uapi/linux/perf_event.h, enum perf_event_type).
+/// Kinds of records (Linux: include/uapi/linux/perf_event.h, enum perf_event_type).
+const PERF_RECORD_LOST: u32 = 2;
 const PERF_RECORD_SAMPLE: u32 = 9;
 /// Of the buffer's size, what may lie unread before the reader is woken.
 const WAKE_PART: usize = 8;
+
+/// What lies in a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A hit.
+    Sample(Sample<'a>),
+    /// Hits are missing here: there was no room for them. How many is known at the end, by [`ThreadRing::hits`].
+    Gap,
+}
 
 /// One hit of a tracepoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,28 +104,31 @@ impl ThreadRing {
         unsafe { BorrowedFd::borrow_raw(self.first.1.as_raw_fd()) }
     }
 
-    /// Hands on what lies in the buffer, oldest first, at most `limit` samples; says how many there were.
-    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Sample<'_>)) -> usize {
-        let mut samples = 0;
-        while samples < limit
+    /// Hands on what lies in the buffer, oldest first, at most `limit` items; says how many there were.
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(Item<'_>)) -> usize {
+        let mut items = 0;
+        while items < limit
             && let Some(record) = self.first.1.next_record()
         {
-            if record.ty() != PERF_RECORD_SAMPLE {
-                // Lost records are counted by the kernel's own counters, to the last one; perf's notes about them come
-                // only with the next record that fits.
-                continue;
+            items += 1;
+            match record.ty() {
+                PERF_RECORD_SAMPLE => {}
+                PERF_RECORD_LOST => {
+                    each(Item::Gap);
+                    continue;
+                }
+                _ => continue,
             }
-            samples += 1;
             let bytes = record.to_contiguous();
             let Some(sample) = sample(&bytes) else { continue };
             let id = u16::from_le_bytes([sample.record[0], sample.record[1]]);
-            let known = std::iter::once(&mut self.first.0).chain(self.others.iter_mut().map(|(event, _)| event));
-            if let Some(event) = { known }.find(|event| event.id == id) {
+            let mut events = std::iter::once(&mut self.first.0).chain(self.others.iter_mut().map(|(event, _)| event));
+            if let Some(event) = events.find(|event| event.id == id) {
                 event.read += 1;
             }
-            each(sample);
+            each(Item::Sample(sample));
         }
-        samples
+        items
     }
 
     /// Counts no more from here on. What lies in the buffer can still be drained.

@@ -43,7 +43,9 @@ pub enum Input {
 /// What the vCPU wanted of the page, as far as the source can know. The numbers are the run file's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Read; from a source that cannot tell, also execute.
+    /// The source cannot tell.
+    Unknown = 0,
+    /// Read; from a source that cannot tell these two apart, also execute.
     #[default]
     Read = 1,
     /// Write.
@@ -102,7 +104,7 @@ pub struct HostFault {
     pub tsc_end: u64,
     /// Guest-physical byte address.
     pub gpa: u64,
-    /// Read, write or execute.
+    /// Read, write or execute, as far as the source knows.
     pub access: Access,
     /// Name of the source, such as `uffd`.
     pub source: &'static str,
@@ -121,12 +123,14 @@ pub struct HostFault {
 }
 
 /// Something KVM told beside faults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct KvmEvent {
     /// The vCPU; `None` if it is not known.
     pub vcpu: Option<u16>,
     /// Host TSC.
     pub tsc: u64,
+    /// Host TSC when the vCPU entered the guest again, for an exit; `None` for others, and where that was not seen.
+    pub tsc_end: Option<u64>,
     /// The tracepoint's name, such as `kvm_exit`.
     pub name: &'static str,
     /// What it says in a word: the exit reason, the exception.
@@ -135,8 +139,10 @@ pub struct KvmEvent {
     pub rip: Option<u64>,
     /// The address it is about.
     pub address: Option<u64>,
-    /// Its code: error code, exit information.
+    /// Its code: error code; for an exit, exit qualification (VT-x) or EXITINFO1 (SVM).
     pub code: Option<u64>,
+    /// For an exit, IDT-vectoring information (VT-x) or EXITINFO2 (SVM).
+    pub code2: Option<u64>,
 }
 
 /// A count over an interval of time.

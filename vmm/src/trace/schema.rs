@@ -48,8 +48,8 @@ CREATE TABLE raw_host_fault(
   access INTEGER NOT NULL, source INTEGER NOT NULL, owner INTEGER, guest_fault_id INTEGER, rip INTEGER,
   error_code INTEGER, kind INTEGER NOT NULL, bytes INTEGER NOT NULL, gva INTEGER, stage INTEGER) STRICT;
 CREATE TABLE raw_kvm_event(
-  id INTEGER PRIMARY KEY, vcpu INTEGER, tsc INTEGER NOT NULL, name INTEGER NOT NULL, reason TEXT, rip INTEGER,
-  address INTEGER, code INTEGER) STRICT;
+  id INTEGER PRIMARY KEY, vcpu INTEGER, tsc INTEGER NOT NULL, tsc_end INTEGER, event INTEGER NOT NULL, reason TEXT,
+  rip INTEGER, address INTEGER, code INTEGER, code2 INTEGER) STRICT;
 CREATE TABLE raw_interval(
   id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, tsc_begin INTEGER NOT NULL, tsc_end INTEGER NOT NULL,
   pages INTEGER NOT NULL) STRICT;
@@ -97,7 +97,7 @@ CREATE TABLE code_kvm_event(code INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)
 CREATE TABLE code_access(code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE code_stage(code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE code_syscall(code INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
-INSERT INTO code_access VALUES (1, 'read'), (2, 'write'), (3, 'execute');
+INSERT INTO code_access VALUES (0, 'unknown'), (1, 'read'), (2, 'write'), (3, 'execute');
 INSERT INTO code_stage VALUES (1, 'final'), (2, 'walk');
 ";
 
@@ -112,9 +112,9 @@ CREATE VIEW host_fault AS SELECT id, vcpu, tsc_begin, tsc_end, {hex gpa} AS gpa,
   CASE WHEN rip IS NOT NULL THEN {hex rip} END AS rip, error_code, {name host_fault_kind kind} AS kind,
   NULLIF(bytes, 0) AS bytes, CASE WHEN gva IS NOT NULL THEN {hex gva} END AS gva,
   CASE WHEN stage IS NOT NULL THEN {name stage stage} END AS stage FROM raw_host_fault;
-CREATE VIEW kvm_event AS SELECT id, vcpu, tsc, {name kvm_event name} AS name, reason,
+CREATE VIEW kvm_event AS SELECT id, vcpu, tsc, {name kvm_event event} AS name, reason,
   CASE WHEN rip IS NOT NULL THEN {hex rip} END AS rip,
-  CASE WHEN address IS NOT NULL THEN {hex address} END AS address, code FROM raw_kvm_event;
+  CASE WHEN address IS NOT NULL THEN {hex address} END AS address, code, tsc_end, code2 FROM raw_kvm_event;
 CREATE VIEW eviction AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 1;
 CREATE VIEW dirty_interval AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 2;
 CREATE VIEW frame_event AS SELECT id, tsc, {name frame_op op} AS op, pfn, frame_order, {name zone zone} AS zone,

@@ -332,15 +332,17 @@ impl Writer {
             }
         };
         self.insert(
-            "INSERT INTO raw_kvm_event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO raw_kvm_event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 event.vcpu,
                 event.tsc.cast_signed(),
+                event.tsc_end.map(u64::cast_signed),
                 name,
                 event.reason,
                 event.rip.map(u64::cast_signed),
                 event.address.map(u64::cast_signed),
                 event.code.map(u64::cast_signed),
+                event.code2.map(u64::cast_signed),
             ],
         )
     }

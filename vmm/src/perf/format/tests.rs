@@ -34,21 +34,14 @@ fn exit_reasons_have_the_kernels_names() {
     for set in testdata::ALL {
         let [vmx, svm] = &of(set, "kvm_exit").symbols("exit_reason")[..] else { panic!("two vendors") };
         let name = |symbols: &Symbols, code| symbols.get(&code).cloned().expect("it has a name");
-        assert_eq!([0, 28, 48, 49, 62].map(|code| name(vmx, code)), [
-            "EXCEPTION_NMI",
-            "CR_ACCESS",
-            "EPT_VIOLATION",
-            "EPT_MISCONFIG",
-            "PML_FULL"
-        ]);
-        assert_eq!([0, 0x4e, 0x60, 0x7b, 0x400, 0xffff_ffff].map(|code| name(svm, code)), [
-            "read_cr0",
-            "PF excp",
-            "interrupt",
-            "io",
-            "npf",
-            "invalid_guest_state"
-        ]);
+        assert_eq!(
+            [0, 28, 48, 49, 62].map(|code| name(vmx, code)),
+            ["EXCEPTION_NMI", "CR_ACCESS", "EPT_VIOLATION", "EPT_MISCONFIG", "PML_FULL"]
+        );
+        assert_eq!(
+            [0, 0x4e, 0x60, 0x7b, 0x400, 0xffff_ffff].map(|code| name(svm, code)),
+            ["read_cr0", "PF excp", "interrupt", "io", "npf", "invalid_guest_state"]
+        );
         let user = of(set, "kvm_userspace_exit").symbols("reason");
         assert_eq!(user.len(), 1);
         assert_eq!(user[0].get(&2).map(String::as_str), Some("KVM_EXIT_IO"), "literals side by side are one");
@@ -76,7 +69,10 @@ fn numbers_are_read_as_wide_and_as_signed_as_they_are() {
 
 #[test]
 fn a_text_without_name_or_number_is_no_format() {
-    assert_eq!(Format::parse("").map_err(|error| error.to_string()), Err("the format file of a tracepoint has no name".into()));
+    assert_eq!(
+        Format::parse("").map_err(|error| error.to_string()),
+        Err("the format file of a tracepoint has no name".into())
+    );
     for text in ["name: x", "name: x\nID: 70000", "name: x\nID: -1", "name:\nID: 1"] {
         assert!(Format::parse(text).is_err(), "{text}");
     }

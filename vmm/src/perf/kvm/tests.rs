@@ -33,12 +33,17 @@ fn every_kernel_has_all_tracepoints() {
 fn faults_and_exits_are_read() {
     for set in testdata::ALL {
         let decoder = decoder(set);
-        let fault = record(&decoder, "kvm_page_fault", &[
-            (16, &0xffff_ffff_8010_0000u64.to_le_bytes()),
-            (24, &0x3fc_7123u64.to_le_bytes()),
-            (32, &0x1_0000_0006u64.to_le_bytes()),
-        ]);
-        let expected = KvmTrace::PageFault { rip: 0xffff_ffff_8010_0000, address: 0x3fc_7123, error_code: 0x1_0000_0006 };
+        let fault = record(
+            &decoder,
+            "kvm_page_fault",
+            &[
+                (16, &0xffff_ffff_8010_0000u64.to_le_bytes()),
+                (24, &0x3fc_7123u64.to_le_bytes()),
+                (32, &0x1_0000_0006u64.to_le_bytes()),
+            ],
+        );
+        let expected =
+            KvmTrace::PageFault { rip: 0xffff_ffff_8010_0000, address: 0x3fc_7123, error_code: 0x1_0000_0006 };
         assert_eq!(decoder.decode(&fault), Some(expected));
 
         let parts: [(usize, &[u8]); 5] =
@@ -48,8 +53,15 @@ fn faults_and_exits_are_read() {
         assert_eq!(decoder.exit_name(Some(Isa::Vmx), 48), "EPT_VIOLATION");
         assert_eq!(decoder.exit_name(Some(Isa::Vmx), 0x8000_0021), "INVALID_STATE");
         assert_eq!(decoder.exit_name(Some(Isa::Svm), 0x400), "npf");
-        assert_eq!((decoder.exit_name(Some(Isa::Svm), 0x4ff), decoder.exit_name(None, 1)), ("reason-1279".into(), "reason-1".into()));
-        assert_eq!((decoder.user_exit_name(2), decoder.user_exit_name(999)), ("KVM_EXIT_IO".into(), "KVM_EXIT_999".into()));
+        assert_eq!(
+            (decoder.exit_name(Some(Isa::Svm), 0x4ff), decoder.exit_name(None, 1)),
+            ("reason-1279".into(), "reason-1".into())
+        );
+        assert_eq!((decoder.exception_name(14), decoder.exception_name(200)), ("#PF".into(), "#200".into()));
+        assert_eq!(
+            (decoder.user_exit_name(2), decoder.user_exit_name(999)),
+            ("KVM_EXIT_IO".into(), "KVM_EXIT_999".into())
+        );
     }
 }
 
@@ -62,7 +74,11 @@ fn the_other_tracepoints_are_read() {
         let fault = read("kvm_inj_exception", &[(8, &[14, 1]), (12, &[0x15])]);
         assert_eq!(fault, Some(KvmTrace::Exception { vector: 14, error_code: Some(0x15) }));
         let undefined = read("kvm_inj_exception", &[(8, &[6, 0]), (12, &[0x15])]);
-        assert_eq!(undefined, Some(KvmTrace::Exception { vector: 6, error_code: None }), "it has none, whatever is there");
+        assert_eq!(
+            undefined,
+            Some(KvmTrace::Exception { vector: 6, error_code: None }),
+            "it has none, whatever is there"
+        );
         let back = read("kvm_userspace_exit", &[(8, &[10]), (12, &(-4i32).to_le_bytes())]);
         assert_eq!(back, Some(KvmTrace::UserExit { reason: 10, errno: -4 }));
         let mapped = read("kvm_mmu_spte_requested", &[(8, &[0xc7, 0x3f]), (24, &[2])]);
