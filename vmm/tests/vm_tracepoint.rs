@@ -49,7 +49,7 @@ impl Sink for Keep {
 /// Whether this host lets tracepoints be read; says so if not.
 fn available() -> bool {
     need_kvm();
-    match Tracepoint::DEFAULT.probe() {
+    match Tracepoint.probe() {
         Probe::Available => true,
         Probe::Missing(missing) => {
             eprintln!("skipped: no tracepoints here: {}; {}", missing.why, missing.remedy);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    RunFile,
+    RunFile, kvm,
     latency::{Latency, Percentiles},
     vmas::{self, VmaFaults},
 };
@@ -28,11 +28,19 @@ pub struct GuestFaults {
     pub map_moment: Option<String>,
 }
 
-/// The host's faults.
+/// The host's faults, as one source tells them; other sources saw the same ones.
 #[derive(Clone, Debug, Serialize)]
 pub struct HostFaults {
     /// Events.
     pub total: u64,
+    /// The source that tells them: the first of the run's that saw any.
+    pub source: Option<String>,
+    /// Events that each source saw.
+    pub by_source: BTreeMap<String, u64>,
+    /// Events by the translation that was interrupted, `final` or `walk`, of the source that knows it.
+    pub by_stage: BTreeMap<String, u64>,
+    /// Times of these.
+    pub latency_ns_by_stage: BTreeMap<String, Percentiles>,
     /// Events by the owner of the frame.
     pub by_owner: BTreeMap<String, u64>,
     /// Events inside a guest fault, by the owner of the frame.
@@ -67,10 +75,12 @@ pub(super) fn guest(run: &RunFile, tsc_hz: u64) -> Result<(GuestFaults, Percenti
     let latency_ns_by_kind: BTreeMap<String, Percentiles> =
         by_code.iter().map(|(code, latency)| (kind_name(*code), latency.percentiles())).collect();
     let host_faults_by_kind = run.query(|conn| {
+        let teller = kvm::teller(conn)?.map(|(code, _)| code);
         conn.prepare(
-            "SELECT g.kind, count(*) FROM raw_host_fault h JOIN raw_guest_fault g ON g.id = h.guest_fault_id GROUP BY 1",
+            "SELECT g.kind, count(*) FROM raw_host_fault h JOIN raw_guest_fault g ON g.id = h.guest_fault_id
+             WHERE h.source IS ? GROUP BY 1",
         )?
-        .query_map([], |row| Ok((kind_name(row.get(0)?), row.get(1)?)))?
+        .query_map([teller], |row| Ok((kind_name(row.get(0)?), row.get(1)?)))?
         .collect()
     })?;
     let all = all.percentiles();
@@ -90,10 +100,12 @@ pub(super) fn host(run: &RunFile, tsc_hz: u64) -> Result<(HostFaults, Percentile
     let mut all = Latency::new(tsc_hz);
     let mut nested = Latency::new(tsc_hz);
     let mut by_code: BTreeMap<Option<i64>, (Latency, u64)> = BTreeMap::new();
+    let teller = run.query(kvm::teller)?;
     let names: BTreeMap<i64, String> = run.query(|conn| {
-        let mut rows =
-            conn.prepare("SELECT owner, tsc_begin, tsc_end, guest_fault_id IS NOT NULL FROM raw_host_fault")?;
-        let mut rows = rows.query([])?;
+        let mut rows = conn.prepare(
+            "SELECT owner, tsc_begin, tsc_end, guest_fault_id IS NOT NULL FROM raw_host_fault WHERE source IS ?",
+        )?;
+        let mut rows = rows.query([teller.as_ref().map(|(code, _)| code)])?;
         while let Some(row) = rows.next()? {
             let (begin, end) = (row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, i64>(2)?.cast_unsigned());
             all.add(begin, end);
@@ -119,8 +131,18 @@ pub(super) fn host(run: &RunFile, tsc_hz: u64) -> Result<(HostFaults, Percentile
         })
         .collect();
     let (all, nested) = (all.percentiles(), nested.percentiles());
+    let latency_ns_by_stage = by_stage(run, tsc_hz)?;
+    let by_source = run.query(|conn| {
+        conn.prepare("SELECT source, count(*) FROM host_fault GROUP BY 1")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+    })?;
     let faults = HostFaults {
         total: all.count,
+        source: teller.map(|(_, name)| name),
+        by_source,
+        by_stage: latency_ns_by_stage.iter().map(|(stage, latency)| (stage.clone(), latency.count)).collect(),
+        latency_ns_by_stage,
         by_owner: named.iter().map(|(name, latency, _)| (name.clone(), latency.count)).collect(),
         nested_by_owner: named.iter().map(|(name, _, inside)| (name.clone(), *inside)).collect(),
         nested: nested.count,
@@ -129,6 +151,21 @@ pub(super) fn host(run: &RunFile, tsc_hz: u64) -> Result<(HostFaults, Percentile
         latency_ns_by_owner: named.into_iter().map(|(name, latency, _)| (name, latency)).collect(),
     };
     Ok((faults, all))
+}
+
+/// Times of the host faults whose stage is known, by stage.
+fn by_stage(run: &RunFile, tsc_hz: u64) -> Result<BTreeMap<String, Percentiles>, RunFileError> {
+    let mut stages: BTreeMap<String, Latency> = BTreeMap::new();
+    run.query(|conn| {
+        let mut rows = conn.prepare("SELECT stage, tsc_begin, tsc_end FROM host_fault WHERE stage IS NOT NULL")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let (begin, end) = (row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, i64>(2)?.cast_unsigned());
+            stages.entry(row.get(0)?).or_insert_with(|| Latency::new(tsc_hz)).add(begin, end);
+        }
+        Ok(())
+    })?;
+    Ok(stages.into_iter().map(|(stage, latency)| (stage, latency.percentiles())).collect())
 }
 
 /// A fault kind's name, as the views show it.

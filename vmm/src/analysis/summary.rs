@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value;
 use serde::Serialize;
 
-use super::{Conservation, DirtyPages, GuestFaults, HostFaults, Percentiles, RunFile, dirty, faults};
+use super::{Conservation, DirtyPages, Exits, GuestFaults, HostFaults, Percentiles, RunFile, dirty, faults, kvm};
 use crate::trace::RunFileError;
 
 /// A whole run. Times are in nanoseconds, `memory` in kB as `/proc/meminfo` has it.
@@ -25,6 +25,8 @@ pub struct Summary {
     pub guest_faults: GuestFaults,
     /// The host's.
     pub host_faults: HostFaults,
+    /// Exits from the guest, where KVM's tracepoints were recorded.
+    pub exits: Option<Exits>,
     /// Times of both.
     pub latency_ns: LatencyNs,
     /// Pages written per interval, if that was recorded.
@@ -98,6 +100,7 @@ impl Summary {
             run: facts(run)?,
             guest_faults,
             host_faults,
+            exits: kvm::exits(run, tsc_hz)?,
             latency_ns: LatencyNs { guest, host },
             dirty: dirty::read(run)?,
             memory: run.snapshot("meminfo", Some("exit"))?.map(|text| meminfo(&text)).unwrap_or_default(),

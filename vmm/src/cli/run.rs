@@ -90,6 +90,10 @@ pub(super) struct RunArgs {
     /// How often the source dirty reads which pages the guest wrote, with its unit, such as 100ms or 2s.
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = values::interval)]
     dirty_interval: Duration,
+    /// Room for KVM's events that the source tracepoint has not read yet, with suffix K, M or G. What does not fit is lost
+    /// and counted.
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = values::buffer)]
+    tracepoint_buffer: u64,
     /// Fill guest memory before the start, and KVM's translations where KVM can: a baseline without host faults.
     #[arg(long)]
     prefault: bool,
@@ -232,7 +236,10 @@ impl RunArgs {
             seed: self.seed,
             timeout: self.timeout,
             sources,
-            source_options: SourceOptions { dirty_interval: self.dirty_interval },
+            source_options: SourceOptions {
+                dirty_interval: self.dirty_interval,
+                tracepoint_buffer: usize::try_from(self.tracepoint_buffer).unwrap_or(usize::MAX),
+            },
             prefault: self.prefault,
             run_file,
             console: self.console.then(|| Box::new(show) as ConsoleHook),

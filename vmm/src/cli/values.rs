@@ -1,11 +1,14 @@
 //! How values of options are written.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use pagelab_abi::layout::{MAX_MEMORY, MIN_MEMORY, PAGE_SIZE};
 
-/// A size in bytes with an optional suffix K, M or G (powers of 1024).
-pub(super) fn memory(text: &str) -> Result<u64, String> {
+/// Smallest and largest buffer.
+const BUFFER: RangeInclusive<u64> = 4 << 10..=1 << 30;
+
+/// A size in bytes with an optional suffix K, M or G (powers of 1024); `None` if it is beyond every limit.
+fn size(text: &str) -> Result<Option<u64>, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit: u64 = match &text[digits.len()..] {
         "" => 1,
@@ -15,8 +18,17 @@ pub(super) fn memory(text: &str) -> Result<u64, String> {
         _ => return Err("a size is a whole number with K, M or G, such as 64M".to_owned()),
     };
     let number: u64 = digits.parse().map_err(|_| "a size is a whole number with K, M or G, such as 64M".to_owned())?;
-    let bytes = number
-        .checked_mul(unit)
+    Ok(number.checked_mul(unit))
+}
+
+/// A size of a buffer.
+pub(super) fn buffer(text: &str) -> Result<u64, String> {
+    size(text)?.filter(|bytes| BUFFER.contains(bytes)).ok_or_else(|| "a buffer has from 4K to 1G".to_owned())
+}
+
+/// A size of guest memory, in whole pages.
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?
         .filter(|bytes| (MIN_MEMORY..=MAX_MEMORY).contains(bytes))
         .ok_or_else(|| format!("guest memory must be from {}M to {}G", MIN_MEMORY >> 20, MAX_MEMORY >> 30))?;
     if bytes % PAGE_SIZE == 0 { Ok(bytes) } else { Err("guest memory must be whole pages (4K)".to_owned()) }

@@ -13,14 +13,14 @@ use std::{io, sync::Arc, thread, time::Duration};
 use crossbeam_channel::Sender;
 
 use crate::{
+    perf::recording::Recording,
     trace::{CopyTally, Input},
     vm::{Ram, Slots, stats::Counters, vcpu::VcpuStatus, vcpu_hook::VcpuHook},
 };
 
 /// Every source there is, in the order of preference: the first one that a run has tells its host faults, the others are
 /// witnesses. A new one is added here.
-pub static SOURCES: &[&dyn FaultSource] =
-    &[&uffd::Uffd, &tracepoint::Tracepoint::DEFAULT, &stats::Stats, &dirty::Dirty];
+pub static SOURCES: &[&dyn FaultSource] = &[&uffd::Uffd, &tracepoint::Tracepoint, &stats::Stats, &dirty::Dirty];
 
 /// The source with this name.
 pub fn find(name: &str) -> Option<&'static dyn FaultSource> {
@@ -85,11 +85,13 @@ pub enum FaultError {
 pub struct SourceOptions {
     /// How often the dirty log is read.
     pub dirty_interval: Duration,
+    /// Bytes of each vCPU's buffer for tracepoints, rounded up to a power of two of pages.
+    pub tracepoint_buffer: usize,
 }
 
 impl Default for SourceOptions {
     fn default() -> SourceOptions {
-        SourceOptions { dirty_interval: Duration::from_millis(100) }
+        SourceOptions { dirty_interval: Duration::from_millis(100), tracepoint_buffer: Recording::DEFAULT_BUFFER }
     }
 }
 

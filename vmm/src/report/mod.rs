@@ -2,6 +2,7 @@
 
 mod events;
 mod format;
+mod kvm;
 mod memory_use;
 mod sections;
 mod table;

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     format::{bytes, count, percent, printable, signal, time},
-    memory_use,
+    kvm, memory_use,
     table::Rows,
 };
 use crate::analysis::{Percentiles, Summary};
@@ -26,6 +26,8 @@ pub(super) fn render(summary: &Summary) -> String {
         messages(summary),
         guest_faults(summary),
         host_faults(summary),
+        kvm::stages(summary),
+        kvm::exits(summary),
         latency(summary),
         map(summary),
         memory(summary),

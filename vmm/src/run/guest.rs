@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use crossbeam_channel::{Sender, bounded};
+use pagelab_mm::file::cpio::Archive;
 
 use super::{
     LabError,
@@ -12,9 +13,9 @@ use super::{
 };
 use crate::{
     faults::{ActiveSource, FaultError, Tally, Watch},
-    trace::{Ending, Input},
+    trace::{Ending, Images, Input},
     vm::{
-        Program, Vm, VmConfig, clock,
+        Image, Program, Vm, VmConfig, clock,
         foreign::Devices,
         prefault,
         ring::RingReader,
@@ -70,6 +71,10 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     log::debug!("ready for the first instruction after {:?}", config.start.instant.elapsed());
     let begin = Instant::now();
     let running = waiting.start(hooks);
+    if config.sources.guest || !config.sources.host.is_empty() {
+        // After the start, which it would only delay.
+        let _ = watch.sink.send(Input::Images(images(config)));
+    }
     let ends = Ends { sources: &sources, timeout: config.timeout, stop: config.stop.as_ref(), failure: &failures };
     let (mut cause, finished) = wait(&running, &ends)?;
     let finished = match finished {
@@ -96,6 +101,18 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
         log::warn!("this host's TSC is not stable: the guest's moved by {drift} ticks against it");
     }
     Ok(ending(config, &ram, &cause, &finished, Measured { wall, tsc_hz, drift, copies: tally.copies, facts }))
+}
+
+/// The files whose symbols name the run's instructions.
+fn images(config: &RunConfig<'_>) -> Images {
+    let kernel = match config.kernel {
+        Image::Elf(bytes) => bytes,
+        Image::Foreign(foreign) => foreign.elf,
+        Image::Flat(_) => &[],
+    };
+    let path = config.program.strip_prefix('/').unwrap_or(&config.program);
+    let program = Archive::new(config.initramfs).find(|entry| entry.name == path.as_bytes());
+    Images { kernel: kernel.to_vec(), program: program.map_or_else(Vec::new, |entry| entry.bytes.to_vec()) }
 }
 
 /// Starts the sources of a run in their order; all of them, or none.

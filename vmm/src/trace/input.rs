@@ -34,10 +34,21 @@ pub enum Input {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// What runs in the guest, for the names of its instructions.
+    Images(Images),
     /// A row of the `run` view that is known before the end.
     Fact(&'static str, String),
     /// The guest broke a rule of the boundary (head beyond the ring, bad bulk address ...): said in the report.
     ProtocolError(String),
+}
+
+/// The executables of a guest, as ELF files; empty where there is none.
+#[derive(Clone, Debug, Default)]
+pub struct Images {
+    /// The kernel.
+    pub kernel: Vec<u8>,
+    /// The program.
+    pub program: Vec<u8>,
 }
 
 /// What the vCPU wanted of the page, as far as the source can know. The numbers are the run file's.

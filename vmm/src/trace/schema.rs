@@ -37,6 +37,7 @@ pub(crate) const OWNER_UNKNOWN: u16 = 0x102;
 
 const TABLES: &str = "
 CREATE TABLE raw_run(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE raw_symbol(address INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
 CREATE TABLE raw_string(id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE raw_guest_fault(
   id INTEGER PRIMARY KEY, vcpu INTEGER NOT NULL, pid INTEGER NOT NULL, tsc_begin INTEGER NOT NULL,
@@ -106,15 +107,17 @@ const VIEWS: &str = "
 CREATE VIEW run AS SELECT key, value FROM raw_run;
 CREATE VIEW guest_fault AS SELECT f.id, vcpu, pid, tsc_begin, tsc_end, {hex gva} AS gva, error_code, {hex rip} AS rip,
   {name fault_kind kind} AS kind, CASE WHEN vma_start <> 0 THEN {hex vma_start} END AS vma_start,
-  NULLIF(pfn, 0) AS pfn, frame_order, flags & 1 AS major, (flags >> 1) & 1 AS in_kernel FROM raw_guest_fault f;
+  NULLIF(pfn, 0) AS pfn, frame_order, flags & 1 AS major, (flags >> 1) & 1 AS in_kernel, {symbol rip} AS symbol FROM raw_guest_fault f;
 CREATE VIEW host_fault AS SELECT id, vcpu, tsc_begin, tsc_end, {hex gpa} AS gpa, {name access access} AS access,
   {name source source} AS source, CASE WHEN owner IS NOT NULL THEN {name owner owner} END AS owner, guest_fault_id,
   CASE WHEN rip IS NOT NULL THEN {hex rip} END AS rip, error_code, {name host_fault_kind kind} AS kind,
   NULLIF(bytes, 0) AS bytes, CASE WHEN gva IS NOT NULL THEN {hex gva} END AS gva,
-  CASE WHEN stage IS NOT NULL THEN {name stage stage} END AS stage FROM raw_host_fault;
+  CASE WHEN stage IS NOT NULL THEN {name stage stage} END AS stage,
+  {symbol rip} AS symbol FROM raw_host_fault;
 CREATE VIEW kvm_event AS SELECT id, vcpu, tsc, {name kvm_event event} AS name, reason,
   CASE WHEN rip IS NOT NULL THEN {hex rip} END AS rip,
-  CASE WHEN address IS NOT NULL THEN {hex address} END AS address, code, tsc_end, code2 FROM raw_kvm_event;
+  CASE WHEN address IS NOT NULL THEN {hex address} END AS address, code, tsc_end, code2,
+  {symbol rip} AS symbol FROM raw_kvm_event;
 CREATE VIEW eviction AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 1;
 CREATE VIEW dirty_interval AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 2;
 CREATE VIEW frame_event AS SELECT id, tsc, {name frame_op op} AS op, pfn, frame_order, {name zone zone} AS zone,
@@ -192,7 +195,7 @@ fn fill<'a>(conn: &Connection, table: &str, codes: impl Iterator<Item = (i64, &'
     Ok(())
 }
 
-/// Replaces `{hex COLUMN}` and `{name TABLE COLUMN}` by SQL.
+/// Replaces `{hex COLUMN}`, `{symbol COLUMN}` and `{name TABLE COLUMN}` by SQL.
 fn expand(sql: &str) -> String {
     let mut expanded = String::with_capacity(sql.len() * 2);
     let mut rest = sql;
@@ -200,6 +203,9 @@ fn expand(sql: &str) -> String {
         let (word, after) = after.split_once('}').unwrap_or((after, ""));
         expanded.push_str(before);
         match word.split(' ').collect::<Vec<_>>()[..] {
+            ["symbol", column] => {
+                expanded.push_str(&format!("(SELECT s.name FROM raw_symbol s WHERE s.address = {column})"));
+            }
             ["hex", column] => expanded.push_str(&format!("printf('0x%016x', {column})")),
             ["name", table, column] => expanded.push_str(&format!(
                 "COALESCE((SELECT c.name FROM code_{table} c WHERE c.code = {column}), 'unknown-' || {column})"

@@ -12,9 +12,10 @@ use rusqlite::{Connection, Params, params, types::Value};
 use super::{
     bulk::Parts,
     decode::{Decoded, Decoder, Event},
-    input::{Ending, HostFault, Input, Interval, KvmEvent},
+    input::{Ending, HostFault, Images, Input, Interval, KvmEvent},
     join, schema,
     snapshot::{self, Halves, Origin},
+    symbolize,
 };
 use crate::analysis::conservation::{self, Evidence};
 
@@ -40,6 +41,7 @@ pub(super) struct Writer {
     open_calls: HashMap<(u16, u32), i64>,
     sources: Vec<&'static str>,
     kvm_events: Vec<&'static str>,
+    images: Images,
     protocol_errors: u64,
     rows: usize,
 }
@@ -58,6 +60,7 @@ impl Writer {
             open_calls: HashMap::new(),
             sources: Vec::new(),
             kvm_events: Vec::new(),
+            images: Images::default(),
             protocol_errors: 0,
             rows: 0,
         };
@@ -98,6 +101,10 @@ impl Writer {
             Input::Eviction(interval) => self.interval(EVICTION, &interval),
             Input::Dirty(interval) => self.interval(DIRTY, &interval),
             Input::ProtocolError(text) => self.protocol_error(&text),
+            Input::Images(images) => {
+                self.images = images;
+                Ok(())
+            }
             Input::Fact(key, value) => self.text_fact(key, &value),
         }
     }
@@ -116,7 +123,7 @@ impl Writer {
         self.fact("wall_ns", ending.wall_ns.cast_signed())?;
         self.fact("clock_error_ns", ending.clock_error_ns.cast_signed())?;
         self.fact("tsc_hz", ending.tsc_hz.cast_signed())?;
-        self.fact("events_lost", health.lost.cast_signed())?;
+        self.fact("events_lost", (health.lost + lost_by_sources(ending)).cast_signed())?;
         self.fact("events_decoded", health.records.cast_signed())?;
         self.fact("protocol_errors", protocol_errors.cast_signed())?;
         if let Some(diagnosis) = &ending.diagnosis {
@@ -129,6 +136,7 @@ impl Writer {
             self.fact("uffd_present_at_end", copies.present_at_end.cast_signed())?;
         }
         join::join(&self.conn)?;
+        symbolize::symbolize(&self.conn, &self.images)?;
         let evidence = Evidence { health, copies: ending.copies, protocol_errors };
         conservation::check(&self.conn, &evidence)?;
         self.fact("complete", i64::from(ending.complete))
@@ -366,4 +374,10 @@ impl Writer {
     fn message(&mut self, record: Option<i64>, tsc: Option<i64>, kind: &str, text: &str) -> rusqlite::Result<()> {
         self.insert("INSERT INTO raw_message VALUES (NULL, ?, ?, ?, ?)", params![record, tsc, kind, text])
     }
+}
+
+/// Events that sources had to drop, as they say in facts such as `tracepoint.lost`.
+fn lost_by_sources(ending: &Ending) -> u64 {
+    let lost = ending.facts.iter().filter(|(key, _)| key.ends_with(".lost"));
+    lost.filter_map(|(_, count)| count.parse::<u64>().ok()).sum()
 }

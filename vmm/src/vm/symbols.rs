@@ -1,4 +1,4 @@
-//! Names for addresses in the guest kernel, from its ELF symbol table.
+//! Names for addresses in the guest kernel or its program, from the ELF symbol table.
 
 use object::{Object, ObjectSymbol, SymbolKind, SymbolSection};
 
@@ -26,6 +26,11 @@ impl Symbols {
             .collect();
         functions.sort();
         Symbols { functions }
+    }
+
+    /// The address of a file's first instruction, as the file says; `None` of a file that cannot be read.
+    pub fn entry(bytes: &[u8]) -> Option<u64> {
+        object::File::parse(bytes).ok().map(|file| file.entry())
     }
 
     /// `function+0xoffset` for an address inside a function; `None` elsewhere. A function without a size reaches to the

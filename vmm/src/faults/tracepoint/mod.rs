@@ -28,20 +28,8 @@ use crate::{
 const NAME: &str = "tracepoint";
 
 /// The source.
-#[derive(Clone, Copy, Debug)]
-pub struct Tracepoint {
-    buffer: usize,
-}
-
-impl Tracepoint {
-    /// With a buffer that is enough for most guests.
-    pub const DEFAULT: Tracepoint = Tracepoint { buffer: Recording::DEFAULT_BUFFER };
-
-    /// With a buffer of `bytes`, rounded up to a power of two of pages. Events that come while it is full are lost.
-    pub const fn with_buffer(bytes: usize) -> Tracepoint {
-        Tracepoint { buffer: bytes }
-    }
-}
+#[derive(Debug)]
+pub struct Tracepoint;
 
 impl FaultSource for Tracepoint {
     fn name(&self) -> &'static str {
@@ -76,8 +64,9 @@ impl FaultSource for Tracepoint {
         // Where the MMU's kind is unknown no code can be read; what is told of frames is right in any case.
         let vendor = Vendor::of_host_mmu(host_mmu()).unwrap_or(Vendor::PageFault);
         let assembler = Assembler::new(NAME, vendor, decoder.clone(), &threads);
+        let buffer = watch.options.tracepoint_buffer;
         let rows = Rows { assembler, watch };
-        let recording = Recording::start(&threads, decoder, self.buffer, Box::new(rows)).map_err(fault_error)?;
+        let recording = Recording::start(&threads, decoder, buffer, Box::new(rows)).map_err(fault_error)?;
         Ok(Box::new(Active { recording }))
     }
 }
