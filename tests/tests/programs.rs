@@ -35,7 +35,9 @@ fn demand_paging() {
     same(&lab, "demand-paging", &["--pages", "64"]);
     same(&lab, "demand-paging", &["--pages", "100", "--read-percent", "30", "--pattern", "random", "--seed", "9"]);
     same(&lab, "demand-paging", &["--pages", "60", "--pattern", "stride:7", "--read-percent=100"]);
+    same(&lab, "demand-paging", &["--pages", "40", "--passes", "3", "--read-percent", "50"]);
     same(&lab, "demand-paging", &["--pages", "0"]);
+    same(&lab, "demand-paging", &["--passes", "0"]);
 }
 
 #[test]

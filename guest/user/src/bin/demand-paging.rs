@@ -1,4 +1,4 @@
-//! Maps anonymous pages and touches each exactly once: reads or writes, in order, shuffled or by a stride.
+//! Maps anonymous pages and touches each once, or once a pass: reads or writes, in order, shuffled or by a stride.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![expect(unsafe_code, reason = "touches memory by address")]
 
@@ -13,8 +13,9 @@ use pagelab_user::{
 };
 
 const HELP: &str = "\
-usage: demand-paging [--pages N] [--read-percent P] [--pattern seq|random|stride:K] [--seed S]
+usage: demand-paging [--pages N] [--passes N] [--read-percent P] [--pattern seq|random|stride:K] [--seed S]
   --pages N         pages to map and touch, 1 to 16777216 (256)
+  --passes N        how many times all pages are touched, each time alike, 1 to 4294967295 (1)
   --read-percent P  how many of them are read instead of written (0); the seed says which
   --pattern P       seq (the default), random, or stride:K: every K-th page, round and round
   --seed S          chooses the shuffle and the pages that are read (1)
@@ -29,6 +30,7 @@ const fn mark(page: u64) -> u64 {
 #[derive(Clone, Copy)]
 struct Plan {
     pages: u64,
+    passes: u64,
     reads: u64,
     order: Order,
     pattern: &'static str,
@@ -40,20 +42,22 @@ impl Plan {
         order::shuffle(page, self.pages, !self.seed) < self.reads
     }
 
-    /// Touches every page once. Never inlined: a dry run over a page that is there already brings in this very code,
+    /// Touches every page once a pass. Never inlined: a dry run over a page that is there already brings in this very code,
     /// so that the real run's faults are those of the touches alone. Returns the bits that the reads found set.
     #[inline(never)]
     fn touch(&self, base: usize) -> u64 {
         let mut found = 0;
-        for index in 0..self.pages {
-            let page = self.order.page(index, self.pages);
-            let address = base + page as usize * PAGE_SIZE;
-            if self.is_read(page) {
-                // SAFETY: the caller mapped `pages` pages at `base`.
-                found |= unsafe { memory::load(address) };
-            } else {
-                // SAFETY: as above.
-                unsafe { memory::store(address, mark(page)) };
+        for _ in 0..self.passes {
+            for index in 0..self.pages {
+                let page = self.order.page(index, self.pages);
+                let address = base + page as usize * PAGE_SIZE;
+                if self.is_read(page) {
+                    // SAFETY: the caller mapped `pages` pages at `base`.
+                    found |= unsafe { memory::load(address) };
+                } else {
+                    // SAFETY: as above.
+                    unsafe { memory::store(address, mark(page)) };
+                }
             }
         }
         found
@@ -78,10 +82,11 @@ fn pattern(text: &'static str, seed: u64) -> Result<Order, Failure> {
 }
 
 fn run(options: &mut Options, out: &mut Output) -> Result<u8, Failure> {
-    let (mut pages, mut percent, mut text, mut seed) = (256, 0, "seq", 1);
+    let (mut pages, mut passes, mut percent, mut text, mut seed) = (256, 1, 0, "seq", 1);
     while let Some(option) = arguments::next(options)? {
         match option {
             "pages" => pages = arguments::number(options, "--pages", 1, 1 << 24)?,
+            "passes" => passes = arguments::number(options, "--passes", 1, u64::from(u32::MAX))?,
             "read-percent" => percent = arguments::number(options, "--read-percent", 0, 100)?,
             "pattern" => text = arguments::text(options, "--pattern")?,
             "seed" => seed = arguments::number(options, "--seed", 0, u64::MAX)?,
@@ -89,7 +94,8 @@ fn run(options: &mut Options, out: &mut Output) -> Result<u8, Failure> {
             other => return Err(arguments::unknown(other)),
         }
     }
-    let plan = Plan { pages, reads: pages * percent / 100, order: pattern(text, seed)?, pattern: text, seed };
+    let reads = pages * percent / 100;
+    let plan = Plan { pages, passes, reads, order: pattern(text, seed)?, pattern: text, seed };
 
     let length = plan.pages as usize * PAGE_SIZE;
     let base = sys::map_anonymous(length, sys::PROT_READ | sys::PROT_WRITE).map_err(Failure::system("mmap"))?;
@@ -98,18 +104,19 @@ fn run(options: &mut Options, out: &mut Output) -> Result<u8, Failure> {
 
     let mut here = 0u64;
     for reads in [0, 1] {
-        Plan { pages: 1, reads, ..plan }.touch((&raw mut here) as usize);
+        Plan { pages: 1, passes: 1, reads, ..plan }.touch((&raw mut here) as usize);
     }
     sys::faults().map_err(Failure::system("getrusage"))?;
     let before = sys::faults().map_err(Failure::system("getrusage"))?;
     let found = plan.touch(base);
     let after = sys::faults().map_err(Failure::system("getrusage"))?;
     if found != 0 {
-        return Err(Failure::Wrong { what: "a fresh page was not zero", page: 0 });
+        return Err(Failure::Wrong { what: "a page that was never written is not zero", page: 0 });
     }
     check(&plan, base)?;
 
     writeln!(out, "pages: {}", plan.pages)?;
+    writeln!(out, "passes: {}", plan.passes)?;
     writeln!(out, "pattern: {}", plan.pattern)?;
     writeln!(out, "seed: {}", plan.seed)?;
     writeln!(out, "read: {}", plan.reads)?;
