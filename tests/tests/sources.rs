@@ -92,3 +92,55 @@ fn nothing_is_missing_after_prefault() {
         }
     }
 }
+
+/// Whether this host has a source; says by name that a test is skipped where it has not.
+fn has(lab: &Lab, source: &str) -> bool {
+    let doctor = lab.pagelab(&["doctor", "--json"]);
+    let doctor: serde_json::Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
+    let checks = doctor["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["name"] == source).unwrap_or_else(|| panic!("no {source}"));
+    if check["status"] != "ok" {
+        eprintln!("skipped: the source {source} is missing: {}", check["found"]);
+    }
+    check["status"] == "ok"
+}
+
+#[test]
+fn faults_on_the_vcpus_own_thread_are_those_of_userfaultfd() {
+    let lab = lab!();
+    if !has(&lab, "memory-fault") || !has(&lab, "uffd") {
+        return;
+    }
+    let of = |record| {
+        let json = report(&lab, &["--record", record], "demand-paging", &["--pages", "1000", "--pattern", "random"]);
+        assert_eq!(json["exit_status"], 0);
+        assert_eq!(json["conservation"]["ok"], true, "{record}: {:#}", json["conservation"]);
+        let events = lab.pagelab(&["report", "test.pagelab", "--events"]).stdout;
+        let run = RunRows::open(&lab.run_file());
+        let mut pages = run.column("SELECT substr(gpa, 1, 15) FROM host_fault");
+        pages.sort();
+        (events, pages, json["host_faults"]["by_owner"].clone())
+    };
+    let (uffd, exits) = (of("uffd,stats"), of("memory-fault,stats,dirty"));
+    assert!(uffd.0 == exits.0, "the guest's events differ");
+    assert_eq!(uffd.1, exits.1, "the pages");
+    assert_eq!(uffd.2, exits.2, "their owners");
+}
+
+#[test]
+fn two_sources_that_resolve_faults_are_refused() {
+    let lab = Lab::without_kvm(env!("CARGO_BIN_EXE_pagelab-under-test"));
+    let output = lab.run(&["--record", "uffd,memory-fault"], "hello", &[]);
+    assert_eq!(output.status.code(), Some(125), "{}", text(&output));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("uffd and memory-fault both resolve the host's faults: give one of them"), "{told}");
+    assert!(!lab.run_file().exists());
+}
+
+#[test]
+fn times_without_a_unit_are_refused() {
+    let lab = Lab::without_kvm(env!("CARGO_BIN_EXE_pagelab-under-test"));
+    let output = lab.run(&["--record", "dirty", "--dirty-interval", "100"], "hello", &[]);
+    assert_eq!(output.status.code(), Some(125), "{}", text(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("such as 100ms or 2s"), "{}", text(&output));
+}

@@ -81,10 +81,10 @@ pub(super) struct RunArgs {
     /// Where the run file goes [default: a dated name in ./runs].
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What to record: uffd (host faults by userfaultfd), tracepoint (host faults and exits as KVM's tracepoints tell
-    /// them), stats (KVM's counters before the start; those of the end are in every run), dirty (pages written per
-    /// interval), guest (the guest's own events; in every list unless it says no-guest), or none [default:
-    /// guest,uffd,stats, as far as this host has them].
+    /// What to record: uffd (host faults by userfaultfd), memory-fault (host faults by exits of protected memory, instead
+    /// of uffd), tracepoint (host faults and exits as KVM's tracepoints tell them), stats (KVM's counters before the
+    /// start; those of the end are in every run), dirty (pages written per interval), guest (the guest's own events; in
+    /// every list unless it says no-guest), or none [default: guest,uffd,stats, as far as this host has them].
     #[arg(long, value_name = "SOURCE[,SOURCE]")]
     record: Option<Sources>,
     /// How often the source dirty reads which pages the guest wrote, with its unit, such as 100ms or 2s.

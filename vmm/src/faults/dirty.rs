@@ -5,17 +5,12 @@
 //! in. Writes of the CPU count, its own to page tables among them, and those of KVM's emulator; writes of this process do
 //! not. KVM watches pages of 4 KiB: translations of huge pages are split while the source works.
 
-use std::{
-    io,
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use kvm_bindings::KVM_MEM_LOG_DIRTY_PAGES;
 
-use super::{ActiveSource, FaultError, FaultSource, Missing, Probe, Tally, Watch};
+use super::{ActiveSource, FaultError, FaultSource, Missing, Probe, Tally, Watch, worker::Worker};
 use crate::{
     trace::{Input, Interval},
     vm::{Slots, clock::rdtsc, machine::open_kvm},
@@ -67,11 +62,10 @@ impl FaultSource for Dirty {
             begin: rdtsc(),
             intervals: 0,
         };
-        let thread = thread::Builder::new()
-            .name(NAME.to_owned())
-            .spawn(move || log.run(&watch, &stopped))
-            .map_err(failed("start its thread"))?;
-        Ok(Box::new(Active { stop, thread, interval }))
+        let told = watch.clone();
+        let worker =
+            Worker::spawn(NAME, &watch, move || log.run(&told, &stopped)).map_err(failed("start its thread"))?;
+        Ok(Box::new(Active { stop, worker, interval }))
     }
 }
 
@@ -91,7 +85,7 @@ fn words(bytes: u64) -> usize {
 /// The source at work.
 struct Active {
     stop: Sender<()>,
-    thread: JoinHandle<io::Result<Log>>,
+    worker: Worker<io::Result<Log>>,
     interval: Duration,
 }
 
@@ -100,9 +94,13 @@ impl ActiveSource for Active {
         NAME
     }
 
+    fn thread(&self) -> Option<u32> {
+        Some(self.worker.id())
+    }
+
     fn stop(self: Box<Self>) -> Result<Tally, FaultError> {
         drop(self.stop);
-        let log = self.thread.join().map_err(|_| FaultError::Died { name: NAME })?.map_err(failed("read the log"))?;
+        let log = self.worker.join()?.map_err(failed("read the log"))?;
         let facts = [
             ("distinct_pages", log.distinct()),
             ("intervals", log.intervals),
@@ -125,7 +123,6 @@ struct Log {
 impl Log {
     /// Reads the log at the end of each interval, and a last time when asked to stop.
     fn run(mut self, watch: &Watch, stopped: &Receiver<()>) -> io::Result<Log> {
-        let _guard = watch.guard(NAME);
         loop {
             let go_on = matches!(stopped.recv_timeout(watch.options.dirty_interval), Err(RecvTimeoutError::Timeout));
             if let Err(error) = self.read(watch) {

@@ -2,6 +2,7 @@
 
 pub mod code;
 mod dirty;
+mod memory_fault;
 mod pagemap;
 mod stats;
 pub mod tracepoint;
@@ -20,7 +21,8 @@ use crate::{
 
 /// Every source there is, in the order of preference: the first one that a run has tells its host faults, the others are
 /// witnesses. A new one is added here.
-pub static SOURCES: &[&dyn FaultSource] = &[&uffd::Uffd, &tracepoint::Tracepoint, &stats::Stats, &dirty::Dirty];
+pub static SOURCES: &[&dyn FaultSource] =
+    &[&uffd::Uffd, &memory_fault::MemoryFault, &tracepoint::Tracepoint, &stats::Stats, &dirty::Dirty];
 
 /// The source with this name.
 pub fn find(name: &str) -> Option<&'static dyn FaultSource> {

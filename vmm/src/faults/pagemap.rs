@@ -13,22 +13,34 @@ const CHUNK: u64 = 1 << 14;
 
 /// Pages of guest RAM that this process holds, in memory or in swap.
 pub(super) fn present_pages(ram: &Ram) -> io::Result<u64> {
+    let maps = present_map(ram)?;
+    Ok(maps.iter().flatten().map(|word| u64::from(word.count_ones())).sum())
+}
+
+/// Which pages of guest RAM this process holds, in memory or in swap: a bitmap for each extent.
+pub(super) fn present_map(ram: &Ram) -> io::Result<Vec<Vec<u64>>> {
     let pagemap = File::open("/proc/self/pagemap")?;
     let mut buffer = vec![0u8; (CHUNK * 8) as usize];
-    let mut present = 0;
+    let mut maps = Vec::new();
     for extent in ram.extents() {
         let first = extent.host / PAGE_SIZE;
         let end = first + extent.size / PAGE_SIZE;
+        let mut map = vec![0u64; (end - first).div_ceil(64) as usize];
         let mut page = first;
         while page < end {
             let part = &mut buffer[..((end - page).min(CHUNK) * 8) as usize];
             pagemap.read_exact_at(part, page * 8)?;
             let (entries, _) = part.as_chunks::<8>();
-            present += entries.iter().filter(|entry| u64::from_ne_bytes(**entry) & HELD != 0).count() as u64;
+            for (entry, index) in entries.iter().zip(page - first..) {
+                if u64::from_ne_bytes(*entry) & HELD != 0 {
+                    map[(index / 64) as usize] |= 1 << (index % 64);
+                }
+            }
             page += entries.len() as u64;
         }
+        maps.push(map);
     }
-    Ok(present)
+    Ok(maps)
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@ fn died(exit: &Exit) -> String {
         }
         Exit::InternalError(number) => format!("KVM met an internal error, number {number}"),
         Exit::FailEntry(reason) => format!("the CPU refused to enter the guest, reason {reason:#x}"),
-        Exit::MemoryFault { gpa } => format!("KVM could not reach guest-physical {gpa:#x}"),
+        Exit::MemoryFault { gpa: Some(gpa) } => format!("KVM could not reach guest-physical {gpa:#x}"),
+        Exit::MemoryFault { gpa: None } => "KVM could not reach guest memory, and does not say where".to_owned(),
         other => format!("an exit that no guest of pagelab makes: {other:?}"),
     }
 }

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "an exit's details lie in a C union and on the page behind it")]
 
 use kvm_bindings::{
-    KVM_EXIT_IO, KVM_INTERNAL_ERROR_EMULATION, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
+    KVM_EXIT_IO, KVM_EXIT_MMIO, KVM_INTERNAL_ERROR_EMULATION, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
     KVM_PIO_PAGE_OFFSET, kvm_run,
 };
 use kvm_ioctls::{VcpuExit, VcpuFd};
@@ -45,8 +45,9 @@ pub enum Exit {
     FailEntry(u64),
     /// KVM could not resolve an access to guest memory.
     MemoryFault {
-        /// Guest-physical address.
-        gpa: u64,
+        /// Guest-physical address; `None` where KVM does not tell it: for memory that only the host keeps from the guest
+        /// no x86 KVM does.
+        gpa: Option<u64>,
     },
     /// A signal arrived, or an immediate exit was asked for.
     Interrupted,
@@ -59,6 +60,7 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Exit, kvm_ioctls::Error> {
     let exit = match vcpu.run() {
         Ok(exit) => exit,
         Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => return Ok(Exit::Interrupted),
+        Err(error) if error.errno() == libc::EFAULT => return Ok(Exit::MemoryFault { gpa: None }),
         Err(error) => return Err(error),
     };
     Ok(match exit {
@@ -76,7 +78,7 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Exit, kvm_ioctls::Error> {
         VcpuExit::Shutdown => Exit::Shutdown,
         VcpuExit::Intr => Exit::Interrupted,
         VcpuExit::FailEntry(reason, _cpu) => Exit::FailEntry(reason),
-        VcpuExit::MemoryFault { gpa, .. } => Exit::MemoryFault { gpa },
+        VcpuExit::MemoryFault { gpa, .. } => Exit::MemoryFault { gpa: Some(gpa) },
         VcpuExit::InternalError => internal_error(vcpu.get_kvm_run()),
         other => Exit::Unknown(format!("{other:?}")),
     })
@@ -113,6 +115,19 @@ pub fn port_access(vcpu: &mut VcpuFd) -> Option<PortAccess<'_>> {
     // for as long as `vcpu`, whose thread is the only one that runs this vCPU.
     let data = unsafe { std::slice::from_raw_parts_mut((&raw mut *run).cast::<u8>().add(start), length) };
     Some(PortAccess { port: io.port, size, data })
+}
+
+/// The bytes of an [`Exit::Mmio`] that the vCPU has just made: what it writes, or what it will have read once it runs on.
+/// `None` after any other exit.
+pub fn mmio_bytes(vcpu: &mut VcpuFd) -> Option<&mut [u8]> {
+    let run = vcpu.get_kvm_run();
+    if run.exit_reason != KVM_EXIT_MMIO {
+        return None;
+    }
+    // SAFETY: the exit reason says which details KVM filled in; all of their fields are plain numbers.
+    let mmio = unsafe { &mut run.__bindgen_anon_1.mmio };
+    let length = (mmio.len as usize).min(mmio.data.len());
+    Some(&mut mmio.data[..length])
 }
 
 /// The first four bytes as a little-endian number. A string OUT gives more: its first element counts.

@@ -1,9 +1,13 @@
 //! The host memory behind guest-physical addresses: RAM and the trace window.
 #![expect(unsafe_code, reason = "advises the kernel about mappings this module owns")]
 
-use std::{fs, io, os::fd::OwnedFd, sync::Arc};
+use std::{
+    fs, io,
+    os::fd::OwnedFd,
+    sync::{Arc, OnceLock},
+};
 
-use pagelab_abi::layout;
+use pagelab_abi::layout::{self, PAGE_SIZE};
 use rustix::{
     fs::MemfdFlags,
     mm::{Advice, madvise},
@@ -12,6 +16,8 @@ use vm_memory::{
     Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
     MmapRegion,
 };
+
+use super::shield::Shield;
 
 /// What guest RAM is made of on the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +84,7 @@ pub enum MemoryError {
         source: io::Error,
     },
     /// A write outside RAM: an image that claims a wrong place.
-    #[error("cannot write {bytes} bytes to guest-physical {gpa:#x}: not RAM")]
+    #[error("cannot write {bytes} bytes to guest-physical {gpa:#x}: not RAM, or kept from everybody")]
     Write {
         /// Where.
         gpa: u64,
@@ -102,6 +108,7 @@ pub struct Extent {
 #[derive(Clone, Debug)]
 pub struct Ram {
     memory: GuestMemoryMmap<()>,
+    shield: Arc<OnceLock<Arc<Shield>>>,
 }
 
 impl Ram {
@@ -116,7 +123,7 @@ impl Ram {
         }
         let memory = GuestMemoryMmap::from_regions(regions)
             .map_err(|error| MemoryError::Map { bytes, source: io::Error::other(error) })?;
-        let ram = Ram { memory };
+        let ram = Ram { memory, shield: Arc::default() };
         if small_pages {
             ram.advise(Advice::LinuxNoHugepage)?;
         }
@@ -164,24 +171,59 @@ impl Ram {
         length <= self.size() && self.memory.check_range(GuestAddress(gpa), length as usize)
     }
 
+    /// From now on pages are kept from everybody, once for each RAM: reads of a kept page give zeros, writes fail.
+    pub fn shield(&self, shield: Arc<Shield>) {
+        if self.shield.set(shield).is_err() {
+            log::warn!("guest memory has a shield already");
+        }
+    }
+
+    /// Whether any page of a range is kept.
+    fn is_kept(&self, gpa: u64, length: u64) -> bool {
+        let Some(shield) = self.shield.get() else { return false };
+        let last = gpa.saturating_add(length.saturating_sub(1)) / PAGE_SIZE;
+        (gpa / PAGE_SIZE..=last).any(|page| shield.keeps(page * PAGE_SIZE))
+    }
+
     /// Copies bytes out of RAM; `None` where any of them is not RAM.
     pub fn read(&self, gpa: u64, length: usize) -> Option<Vec<u8>> {
         if !self.contains(gpa, length as u64) {
             return None;
         }
         let mut bytes = vec![0; length];
-        self.memory.read_slice(&mut bytes, GuestAddress(gpa)).ok()?;
+        if !self.is_kept(gpa, length as u64) {
+            self.memory.read_slice(&mut bytes, GuestAddress(gpa)).ok()?;
+            return Some(bytes);
+        }
+        let mut at = gpa;
+        let mut rest = &mut bytes[..];
+        while !rest.is_empty() {
+            let in_page = ((PAGE_SIZE - at % PAGE_SIZE) as usize).min(rest.len());
+            let (part, behind) = rest.split_at_mut(in_page);
+            if !self.is_kept(at, 1) {
+                self.memory.read_slice(part, GuestAddress(at)).ok()?;
+            }
+            at += in_page as u64;
+            rest = behind;
+        }
         Some(bytes)
     }
 
     /// Reads a 64-bit number; `None` outside RAM.
     pub fn read_u64(&self, gpa: u64) -> Option<u64> {
+        if self.is_kept(gpa, 8) {
+            return Some(u64::from_le_bytes(self.read(gpa, 8)?.try_into().ok()?));
+        }
         self.memory.read_obj(GuestAddress(gpa)).ok()
     }
 
     /// Writes bytes into RAM.
     pub fn write(&self, gpa: u64, bytes: &[u8]) -> Result<(), MemoryError> {
-        self.memory.write_slice(bytes, GuestAddress(gpa)).map_err(|_| MemoryError::Write { gpa, bytes: bytes.len() })
+        let refused = MemoryError::Write { gpa, bytes: bytes.len() };
+        if self.is_kept(gpa, bytes.len() as u64) {
+            return Err(refused);
+        }
+        self.memory.write_slice(bytes, GuestAddress(gpa)).map_err(|_| refused)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod machine;
 pub mod memory;
 pub mod prefault;
 pub mod ring;
+pub mod shield;
 pub mod slots;
 pub mod stats;
 pub mod symbols;

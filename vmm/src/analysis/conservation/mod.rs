@@ -6,6 +6,7 @@
 
 mod guest;
 mod host;
+mod protection;
 
 use pagelab_abi::code::{Moment, SnapshotKind};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -111,7 +112,8 @@ pub(crate) fn check(conn: &Connection, evidence: &Evidence) -> rusqlite::Result<
     } else {
         check.memory()?;
     }
-    check.host_faults(evidence.copies.as_ref())
+    check.host_faults(evidence.copies.as_ref())?;
+    check.protection()
 }
 
 struct Checker<'a> {
