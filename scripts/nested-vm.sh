@@ -139,7 +139,10 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/pagelab-rig.XXXXXX")
 emulator=''
 # shellcheck disable=SC2317 # called by the trap
 finish() {
-    [ -z "$emulator" ] || kill "$emulator" 2>/dev/null || true
+    if [ -n "$emulator" ]; then
+        kill "$emulator" 2>/dev/null || true
+        wait "$emulator" 2>/dev/null || true
+    fi
     [ -z "$log" ] || cp "$scratch/serial" "$log" 2>/dev/null || true
     rm -rf "$scratch"
 }

@@ -13,7 +13,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-pub use c_program::{compile, compile_as, compile_bare, compile_kernel};
+pub use c_program::{compile, compile_all, compile_as, compile_bare, compile_kernel};
 pub use native::native;
 pub use run_file::{RunRows, page};
 use tempfile::TempDir;

@@ -53,7 +53,9 @@ pub(super) fn checks(host: &Host) -> Vec<Check> {
 
 fn fix(error: &VmError) -> &'static str {
     match error {
-        VmError::NoKvm => "sudo modprobe kvm_intel || sudo modprobe kvm_amd",
+        VmError::NoKvm => {
+            "sudo modprobe kvm_intel || sudo modprobe kvm_amd (a CPU that has neither: scripts/nested-vm.sh amd -- run hello)"
+        }
         VmError::KvmDenied if group_may_open() => "sudo usermod -aG kvm $USER (then log in again)",
         VmError::KvmDenied => "run as root, or: sudo chmod 666 /dev/kvm",
         VmError::KvmVersion { .. } => "boot Linux 2.6.22 or later",

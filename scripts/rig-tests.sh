@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Runs the tests that need KVM in a nested rig: scripts/rig-tests.sh amd|intel [TEST-FILE...]
+# By default: in the AMD rig all of them; in the Intel rig, where everything is ten times slower, those of smoke.rs.
+# Prints each failed test's output, each skipped test with its reason, and the counts last. The status is 1 if one fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+rig=${1:-}
+case $rig in
+amd) memory=2G limit=900 ;;
+intel) memory=384M limit=300 ;;
+*) die "which rig, amd or intel?" ;;
+esac
+shift
+if [ "$#" -eq 0 ]; then
+    case $rig in
+    amd)
+        for file in vmm/tests/vm_*.rs tests/tests/*.rs; do
+            name=$(basename "$file" .rs)
+            case $name in command | rigs) ;; *) set -- "$@" "$name" ;; esac
+        done
+        ;;
+    intel) set -- smoke ;;
+    esac
+fi
+
+scripts/setup.sh
+PATH="$HOME/.cargo/bin:$PATH"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+target=x86_64-unknown-linux-gnu
+folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TARGET_DIR=$folder RUSTFLAGS='-C target-feature=+crt-static'
+tests=()
+for name in "$@"; do
+    tests+=(--test "$name")
+done
+say "rig $rig: building the tests"
+cargo test --quiet --no-run --target "$target" -p pagelab -p pagelab-tests "${tests[@]}" \
+    --message-format=json-render-diagnostics >"$scratch/built"
+cargo run --quiet --target "$target" -p pagelab-tests --example compile_programs -- "$scratch/programs"
+
+# Without debugging information: most of each file, and nothing in the rig reads it.
+copies=()
+{
+    echo '#!/bin/sh'
+    for name in "$@"; do
+        binary=$(sed -n "s/.*\"executable\":\"\([^\"]*\/$name-[0-9a-f]*\)\".*/\1/p" "$scratch/built" | tail -n 1)
+        [ -n "$binary" ] || die "cargo built no test called $name"
+        strip -g -o "$scratch/$name" "$binary"
+        copies+=(--copy "$scratch/$name:/tests/$name")
+        echo "echo '== $name'"
+        # One thread: the rig has one CPU. What a test that passed printed is shown for the sake of "skipped: ...".
+        echo "timeout -s KILL 300 /tests/$name --test-threads=1 --show-output || echo '== status' \$?"
+    done
+} >"$scratch/run-tests"
+chmod +x "$scratch/run-tests"
+command=$folder/$target/debug/pagelab-under-test
+strip -g -o "$scratch/pagelab-under-test" "$command"
+
+say "rig $rig: running $*"
+scripts/nested-vm.sh "$rig" --memory "$memory" --timeout "$limit" --env PAGELAB_TEST_PROGRAMS=/programs \
+    "${copies[@]}" --copy "$scratch/pagelab-under-test:$command" --copy "$scratch/programs:/programs" \
+    --exec "$scratch/run-tests" -- >"$scratch/output" 2>"$scratch/errors" ||
+    { cat "$scratch/errors" "$scratch/output" >&2; die "the $rig rig failed"; }
+awk -v rig="$rig" -f scripts/rig/summary.awk "$scratch/output"
