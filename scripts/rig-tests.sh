@@ -43,14 +43,15 @@ cargo test --quiet --no-run --target "$target" -p pagelab -p pagelab-tests "${te
 cargo run --quiet --target "$target" -p pagelab-tests --example compile_programs -- "$scratch/programs"
 
 # Without debugging information: most of each file, and nothing in the rig reads it.
+mkdir "$scratch/tests"
 copies=()
 {
     echo '#!/bin/sh'
     for name in "$@"; do
         binary=$(sed -n "s/.*\"executable\":\"\([^\"]*\/$name-[0-9a-f]*\)\".*/\1/p" "$scratch/built" | tail -n 1)
         [ -n "$binary" ] || die "cargo built no test called $name"
-        strip -g -o "$scratch/$name" "$binary"
-        copies+=(--copy "$scratch/$name:/tests/$name")
+        strip -g -o "$scratch/tests/$name" "$binary"
+        copies+=(--copy "$scratch/tests/$name:/tests/$name")
         echo "echo '== $name'"
         # One thread: the rig has one CPU. What a test that passed printed is shown for the sake of "skipped: ...".
         echo "timeout -s KILL 300 /tests/$name --test-threads=1 --show-output || echo '== status' \$?"
@@ -65,4 +66,5 @@ scripts/nested-vm.sh "$rig" --memory "$memory" --timeout "$limit" --env PAGELAB_
     "${copies[@]}" --copy "$scratch/pagelab-under-test:$command" --copy "$scratch/programs:/programs" \
     --exec "$scratch/run-tests" -- >"$scratch/output" 2>"$scratch/errors" ||
     { cat "$scratch/errors" "$scratch/output" >&2; die "the $rig rig failed"; }
+[ -z "${KEEP:-}" ] || cp "$scratch/output" "$KEEP"
 awk -v rig="$rig" -f scripts/rig/summary.awk "$scratch/output"

@@ -17,8 +17,9 @@ rig_start() {
         qemu=$root/usr/bin/$qemu
         where=(-L "$root/usr/share/qemu" -L "$root/usr/share/seabios")
     fi
-    # One CPU: with two, QEMU's multi-threaded TCG crashes the Linux in it.
-    with_libraries exec "$qemu" "${where[@]}" -accel tcg -cpu max,+svm -m "$memory" -smp 1 -nodefaults -no-reboot \
+    # One CPU: with two, QEMU's multi-threaded TCG crashes the Linux in it. Without SMAP, which TCG applies to a program's
+    # own IRET and far RET. Without five-level paging, which most machines lack and which changes what mmap refuses.
+    with_libraries exec "$qemu" "${where[@]}" -accel tcg -cpu max,+svm,-la57,-smap -m "$memory" -smp 1 -nodefaults -no-reboot \
         -display none -serial "file:$2" -drive "file=$1,format=raw,if=virtio,cache=unsafe" -kernel "$kernel/vmlinuz" -initrd "$base" \
         -append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable"
 }

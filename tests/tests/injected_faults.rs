@@ -144,7 +144,8 @@ fn a_killed_lab_leaves_what_it_had_seen() {
     let report = readable(&lab);
     assert_eq!((&report["complete"], &report["exit_status"]), (&Value::Bool(false), &Value::Null));
     assert_eq!(report["conservation"]["ok"], Value::Null, "an unfinished run was not checked");
-    assert!(report["guest_faults"]["total"].as_u64().expect("a number") > 256, "{:#}", report["guest_faults"]);
+    // How many depends on the host's speed.
+    assert!(report["guest_faults"]["total"].as_u64().expect("a number") > 0, "{:#}", report["guest_faults"]);
 }
 
 /// `pagelab run` into a full place: one message, and a file that can be read.
@@ -177,16 +178,16 @@ fn a_full_disk_ends_in_one_message_and_a_readable_file() {
 #[test]
 fn a_file_size_limit_ends_in_one_message_and_a_readable_file() {
     let lab = lab!();
-    // 512 blocks of 1024 bytes, as the shell counts.
+    // 512 blocks, of 512 or 1024 bytes as the shell counts.
     let args = ["run", "-o", "test.pagelab", "--timeout", "60", "demand-paging", "--", "--pages", "4000"];
     let pagelab = lab.command(&args);
-    let output = Command::new("bash")
+    let output = Command::new("sh")
         .args(["-c", "ulimit -f 512; exec \"$0\" \"$@\""])
         .arg(pagelab.get_program())
         .args(pagelab.get_args())
         .current_dir(lab.folder())
         .stdin(Stdio::null())
         .output()
-        .expect("bash starts");
+        .expect("a shell starts");
     stopped_by_a_full_place(&lab, &output);
 }

@@ -120,7 +120,10 @@ fn every_way_to_end_is_told_apart() {
     let output = boot(&lab, "bare.c", "null", &[]);
     assert_eq!(output.status.code(), Some(125), "{}", text(&output));
     assert!(text(&output).contains("triple-faulted"), "{}", text(&output));
-    assert!(text(&output).contains("_start"), "no symbol of the kernel: {}", text(&output));
+    // SVM keeps no state through a triple fault, so KVM shows a vCPU after its reset.
+    if RunRows::open(&lab.run_file()).fact("host_mmu") != "npt" {
+        assert!(text(&output).contains("_start"), "no symbol of the kernel: {}", text(&output));
+    }
 }
 
 #[test]
