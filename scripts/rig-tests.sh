@@ -33,6 +33,8 @@ trap 'rm -rf "$scratch"' EXIT
 target=x86_64-unknown-linux-gnu
 folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR=$folder RUSTFLAGS='-C target-feature=+crt-static'
+# No debugging information: nothing in the rig reads it, and it is most of each file.
+export CARGO_PROFILE_DEV_DEBUG=false CARGO_INCREMENTAL=0
 tests=()
 for name in "$@"; do
     tests+=(--test "$name")
@@ -42,29 +44,23 @@ cargo test --quiet --no-run --target "$target" -p pagelab -p pagelab-tests "${te
     --message-format=json-render-diagnostics >"$scratch/built"
 cargo run --quiet --target "$target" -p pagelab-tests --example compile_programs -- "$scratch/programs"
 
-# Without debugging information: most of each file, and nothing in the rig reads it.
-mkdir "$scratch/tests"
 copies=()
 {
     echo '#!/bin/sh'
     for name in "$@"; do
         binary=$(sed -n "s/.*\"executable\":\"\([^\"]*\/$name-[0-9a-f]*\)\".*/\1/p" "$scratch/built" | tail -n 1)
         [ -n "$binary" ] || die "cargo built no test called $name"
-        strip -g -o "$scratch/tests/$name" "$binary"
-        copies+=(--copy "$scratch/tests/$name:/tests/$name")
+        copies+=(--copy "$binary:/tests/$name")
         echo "echo '== $name'"
         # One thread: the rig has one CPU. What a test that passed printed is shown for the sake of "skipped: ...".
         echo "timeout -s KILL 300 /tests/$name --test-threads=1 --show-output || echo '== status' \$?"
     done
 } >"$scratch/run-tests"
 chmod +x "$scratch/run-tests"
-command=$folder/$target/debug/pagelab-under-test
-strip -g -o "$scratch/pagelab-under-test" "$command"
 
 say "rig $rig: running $*"
 scripts/nested-vm.sh "$rig" --memory "$memory" --timeout "$limit" --env PAGELAB_TEST_PROGRAMS=/programs \
-    "${copies[@]}" --copy "$scratch/pagelab-under-test:$command" --copy "$scratch/programs:/programs" \
+    "${copies[@]}" --copy "$folder/$target/debug/pagelab-under-test" --copy "$scratch/programs:/programs" \
     --exec "$scratch/run-tests" -- >"$scratch/output" 2>"$scratch/errors" ||
     { cat "$scratch/errors" "$scratch/output" >&2; die "the $rig rig failed"; }
-[ -z "${KEEP:-}" ] || cp "$scratch/output" "$KEEP"
 awk -v rig="$rig" -f scripts/rig/summary.awk "$scratch/output"
