@@ -2,6 +2,7 @@
 //! answers questions from the recorded run.
 
 pub mod analysis;
+pub mod attach;
 pub mod builtin;
 pub mod cli;
 pub mod doctor;

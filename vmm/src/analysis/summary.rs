@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value;
 use serde::Serialize;
 
-use super::{Conservation, DirtyPages, Exits, GuestFaults, HostFaults, Percentiles, RunFile, dirty, faults, kvm};
+use super::{
+    Attached, Conservation, DirtyPages, Exits, GuestFaults, HostFaults, HostPlaces, Percentiles, RunFile, dirty,
+    faults, kvm,
+};
 use crate::trace::RunFileError;
 
 /// A whole run. Times are in nanoseconds, `memory` in kB as `/proc/meminfo` has it.
@@ -35,6 +38,12 @@ pub struct Summary {
     pub memory: BTreeMap<String, u64>,
     /// The unit of `memory`.
     pub memory_unit: &'static str,
+    /// What was seen of somebody else's VM; `None` for a run of the lab's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attached: Option<Attached>,
+    /// Where host faults were, for guests that tell nothing of their frames.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_places: Option<HostPlaces>,
     /// The conservation check.
     pub conservation: Conservation,
     /// Records missing by their sequence numbers; `None` if the recorder never saw the end.
@@ -83,6 +92,7 @@ impl Summary {
     /// As [`RunFile::query`].
     pub fn read(run: &RunFile) -> Result<Self, RunFileError> {
         let tsc_hz = run.number("tsc_hz")?.map_or(0, i64::cast_unsigned);
+        let attached = Attached::read(run)?;
         let (guest_faults, guest) = faults::guest(run, tsc_hz)?;
         let (host_faults, host) = faults::host(run, tsc_hz)?;
         let console: Vec<String> = run.query(|conn| {
@@ -100,11 +110,17 @@ impl Summary {
             run: facts(run)?,
             guest_faults,
             host_faults,
-            exits: kvm::exits(run, tsc_hz)?,
+            // Those of an attached VM are counts: they are in `attached`.
+            exits: if attached.is_some() { None } else { kvm::exits(run, tsc_hz)? },
             latency_ns: LatencyNs { guest, host },
             dirty: dirty::read(run)?,
             memory: run.snapshot("meminfo", Some("exit"))?.map(|text| meminfo(&text)).unwrap_or_default(),
             memory_unit: "kB",
+            attached,
+            host_places: match run.fact("attached.pid")?.or(run.fact("boot_protocol")?) {
+                Some(_) => Some(HostPlaces::read(run)?),
+                None => None,
+            },
             conservation: Conservation::read(run)?,
             events_lost: run.number("events_lost")?,
             missing_syscalls: missing_syscalls(run)?,

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each thin.
 
+mod attach;
 mod default_path;
 mod doctor;
 mod kernel;
@@ -26,6 +27,7 @@ Examples:
   pagelab run demand-paging                 boot a VM, run a program, print the report
   pagelab run demand-paging -- --pages 64   arguments for the program follow --
   pagelab run ./my-program                  your own static Linux program (gcc -static)
+  pagelab attach PID --seconds 10           what KVM tells of a VM that is running already
   pagelab report FILE --json                the numbers of a recorded run
   sqlite3 FILE 'SELECT * FROM guest_fault'  everything that was recorded
 
@@ -46,6 +48,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Attach(attach::AttachArgs),
     List(list::ListArgs),
     Report(report::ReportArgs),
     Doctor(doctor::DoctorArgs),
@@ -62,6 +65,7 @@ pub fn main(start: Start) -> ExitCode {
     };
     let result = match &cli.command {
         Command::Run(args) => return args.execute(start),
+        Command::Attach(args) => args.execute(start).map(|()| true),
         Command::List(args) => args.execute().map(|()| true).map_err(anyhow::Error::from),
         Command::Report(args) => args.execute().map(|()| true).map_err(anyhow::Error::from),
         Command::Doctor(args) => args.execute().map_err(anyhow::Error::from),

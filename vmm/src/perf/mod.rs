@@ -19,6 +19,7 @@ use std::io;
 
 pub use format::{Field, Format, FormatError, Symbols};
 pub use tracefs::Tracefs;
+pub(crate) use tracefs::detached_mount;
 
 /// What a host lacks for tracepoints.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -48,7 +48,7 @@ impl Tracefs {
                 Err(_) => {}
             }
         }
-        match mount_detached() {
+        match detached_mount("tracefs") {
             Ok(root) => Ok(Tracefs { root }),
             Err(Errno::NODEV) => Err(Lack {
                 why: "this kernel has no tracefs".to_owned(),
@@ -89,9 +89,10 @@ impl Tracefs {
     }
 }
 
-/// A tracefs that hangs nowhere in the file system and goes with its descriptor.
-fn mount_detached() -> rustix::io::Result<OwnedFd> {
-    let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+/// A file system of the kernel's own, such as `tracefs`, that hangs nowhere in the tree and goes with its descriptor.
+/// Needs CAP_SYS_ADMIN.
+pub(crate) fn detached_mount(file_system: &str) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(file_system, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(context.as_fd())?;
     let flags = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)

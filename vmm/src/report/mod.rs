@@ -1,6 +1,7 @@
 //! A run file as people and programs read it: text, JSON, the bare event stream, a stored `/proc` text.
 
 mod events;
+mod foreign;
 mod format;
 mod kvm;
 mod memory_use;

@@ -4,6 +4,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
+    foreign,
     format::{bytes, count, percent, printable, signal, time},
     kvm, memory_use,
     table::Rows,
@@ -24,10 +25,12 @@ pub(super) fn render(summary: &Summary) -> String {
         head(summary),
         console(summary),
         messages(summary),
+        foreign::attached(summary),
         guest_faults(summary),
         host_faults(summary),
         kvm::stages(summary),
         kvm::exits(summary),
+        foreign::places(summary),
         latency(summary),
         map(summary),
         memory(summary),
@@ -54,9 +57,12 @@ fn head(summary: &Summary) -> String {
         host += &format!("; {model}");
     }
     let foreign = fact("boot_protocol");
+    let attached = summary.attached.as_ref();
     let mut guest = Vec::new();
     guest.extend(number(summary, "guest_memory_bytes").map(|size| format!("{} RAM", bytes(size))));
-    if let Some(protocol) = &foreign {
+    if let Some(attached) = attached {
+        guest.push(foreign::watched(attached));
+    } else if let Some(protocol) = &foreign {
         guest.push(format!("a kernel that is not pagelab's, entered by {protocol}"));
     } else {
         guest.extend(fact("cpuid").map(|cpuid| match cpuid.as_str() {
@@ -74,6 +80,14 @@ fn head(summary: &Summary) -> String {
     recorded.extend(clocks.map(|error| format!("clocks agree within {}", time(error))));
 
     let mut text = String::new();
+    if let Some(attached) = attached {
+        line(&mut text, &["pagelab attach ", &attached.pid.to_string(), " (", &program, ")"]);
+        line(&mut text, &["  result    ", &foreign::verdict(attached)]);
+        line(&mut text, &["  host      ", &host]);
+        line(&mut text, &["  guest     ", &guest.join(", ")]);
+        line(&mut text, &["  recorded  ", &recorded.join(", ")]);
+        return text;
+    }
     let (what, with) = if foreign.is_some() { ("--kernel ", " --append ") } else { ("", " -- ") };
     line(&mut text, &["pagelab run ", what, &program, if args.is_empty() { "" } else { with }, &args]);
     line(&mut text, &["  result    ", &verdict(summary)]);
@@ -158,6 +172,10 @@ fn host_faults(summary: &Summary) -> String {
         return heading("Host faults", none(summary, "uffd"));
     }
     let mut text = heading("Host faults", &count(faults.total));
+    if summary.attached.is_some() {
+        // They all have the same owner, unknown; where they are follows.
+        return text;
+    }
     let mut rows = Rows::new(&["owner", ">faults", ">share", ">p50", ">p99", ">total", ">inside guest faults"]);
     for (owner, latency) in by_count(&faults.latency_ns_by_owner) {
         rows.add([
@@ -183,7 +201,8 @@ fn host_faults(summary: &Summary) -> String {
 
 fn latency(summary: &Summary) -> String {
     let (guest, host) = (&summary.latency_ns.guest, &summary.latency_ns.host);
-    if guest.count + host.count == 0 {
+    // Hosts that do not tell when a fault ended give no time of any.
+    if guest.count + host.count == 0 || guest.max + host.max == 0 {
         return String::new();
     }
     let mut text = heading("Latency", "");
@@ -315,7 +334,7 @@ pub(super) fn line(text: &mut String, parts: &[&str]) {
     text.push('\n');
 }
 
-fn note(text: &mut String, note: &str) {
+pub(super) fn note(text: &mut String, note: &str) {
     line(text, &["  · ", note]);
 }
 

@@ -27,7 +27,7 @@ impl Start {
     }
 
     /// TSC ticks a second, measured from the start until now: for hosts that do not say.
-    pub(super) fn measured_tsc_hz(self) -> u64 {
+    pub(crate) fn measured_tsc_hz(self) -> u64 {
         let ticks = u128::from(clock::rdtsc().saturating_sub(self.tsc));
         let elapsed = self.instant.elapsed().as_nanos().max(1);
         u64::try_from(ticks * 1_000_000_000 / elapsed).unwrap_or(u64::MAX)
@@ -157,6 +157,13 @@ pub struct StopHandle(Sender<i32>);
 /// The run's end of a [`StopHandle`].
 #[derive(Clone, Debug)]
 pub struct StopListener(pub(super) Receiver<i32>);
+
+impl StopListener {
+    /// Gives the signal once; disconnected once nobody can stop it any more.
+    pub(crate) fn receiver(&self) -> &Receiver<i32> {
+        &self.0
+    }
+}
 
 /// A handle and what it stops.
 pub fn stop_pair() -> (StopHandle, StopListener) {

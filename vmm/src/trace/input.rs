@@ -36,6 +36,8 @@ pub enum Input {
     },
     /// What runs in the guest, for the names of its instructions.
     Images(Images),
+    /// A count, as it stands.
+    Sample(Sample),
     /// A row of the `run` view that is known before the end.
     Fact(&'static str, String),
     /// The guest broke a rule of the boundary (head beyond the ring, bad bulk address ...): said in the report.
@@ -154,6 +156,46 @@ pub struct KvmEvent {
     pub code: Option<u64>,
     /// For an exit, IDT-vectoring information (VT-x) or EXITINFO2 (SVM).
     pub code2: Option<u64>,
+}
+
+/// What a [`Sample`] counts. The numbers are the run file's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SampleKind {
+    /// One of KVM's own statistics.
+    Counter = 1,
+    /// Exits of one reason.
+    Exit = 2,
+    /// Other events of KVM's, by tracepoint and reason.
+    Event = 3,
+}
+
+impl SampleKind {
+    /// Every kind.
+    pub(crate) const ALL: [SampleKind; 3] = [SampleKind::Counter, SampleKind::Exit, SampleKind::Event];
+
+    /// Its name in the run file.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            SampleKind::Counter => "counter",
+            SampleKind::Exit => "exit",
+            SampleKind::Event => "event",
+        }
+    }
+}
+
+/// A count at one time. One that has not changed is not told again; one that was never told is 0.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Host TSC.
+    pub tsc: u64,
+    /// What is counted.
+    pub kind: SampleKind,
+    /// Its name: KVM's name of a statistic, an exit reason, a tracepoint with its reason.
+    pub name: String,
+    /// The count.
+    pub value: u64,
+    /// Of exits: ticks from exit to entry, all together.
+    pub ticks: Option<u64>,
 }
 
 /// A count over an interval of time.

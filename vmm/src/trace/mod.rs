@@ -18,7 +18,9 @@ mod writer;
 
 pub use decode::{Decoded, Decoder, Event, StreamHealth};
 pub use error::RunFileError;
-pub use input::{Access, CopyTally, Ending, HostFault, HostFaultKind, Images, Input, Interval, KvmEvent, Stage};
+pub use input::{
+    Access, CopyTally, Ending, HostFault, HostFaultKind, Images, Input, Interval, KvmEvent, Sample, SampleKind, Stage,
+};
 pub use recorder::Recorder;
 pub(crate) use schema::OWNER_UNKNOWN;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};

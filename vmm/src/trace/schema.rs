@@ -1,6 +1,6 @@
 //! The run file's tables and views (schema version 1).
 //!
-//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `kvm_event`, `eviction`, `dirty_interval`, `frame_event`, `slab_event`, `vma_event`,
+//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `kvm_event`, `stat_sample`, `eviction`, `dirty_interval`, `frame_event`, `slab_event`, `vma_event`,
 //! `syscall`, `process`, `snapshot`, `vma_snapshot`, `counter_snapshot`, `console`, `message`, `check_result`,
 //! `check_skipped`.
 //!
@@ -21,7 +21,7 @@ use pagelab_abi::code::{
 use rusqlite::{Connection, params};
 use syscalls::Sysno;
 
-use super::input::HostFaultKind;
+use super::input::{HostFaultKind, SampleKind};
 
 /// The version of the views this pagelab writes, and the newest it reads. In the file: `PRAGMA user_version`.
 pub const SCHEMA_VERSION: i64 = 1;
@@ -54,6 +54,9 @@ CREATE TABLE raw_kvm_event(
 CREATE TABLE raw_interval(
   id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, tsc_begin INTEGER NOT NULL, tsc_end INTEGER NOT NULL,
   pages INTEGER NOT NULL) STRICT;
+CREATE TABLE raw_sample(
+  id INTEGER PRIMARY KEY, tsc INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL,
+  ticks INTEGER) STRICT;
 CREATE TABLE raw_frame_event(
   id INTEGER PRIMARY KEY, vcpu INTEGER NOT NULL, pid INTEGER NOT NULL, tsc INTEGER NOT NULL, op INTEGER NOT NULL,
   pfn INTEGER NOT NULL, frames INTEGER NOT NULL, frame_order INTEGER NOT NULL, zone INTEGER NOT NULL,
@@ -120,6 +123,7 @@ CREATE VIEW kvm_event AS SELECT id, vcpu, tsc, {name kvm_event event} AS name, r
   {symbol rip} AS symbol FROM raw_kvm_event;
 CREATE VIEW eviction AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 1;
 CREATE VIEW dirty_interval AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 2;
+CREATE VIEW stat_sample AS SELECT id, tsc, {name sample_kind kind} AS kind, name, value, ticks FROM raw_sample;
 CREATE VIEW frame_event AS SELECT id, tsc, {name frame_op op} AS op, pfn, frame_order, {name zone zone} AS zone,
   {name migrate_type migratetype} AS migratetype, printf('0x%x', gfp) AS gfp, {name owner owner} AS owner,
   (SELECT text FROM raw_string s WHERE s.id = call_site) AS call_site, frames, vcpu, pid FROM raw_frame_event;
@@ -172,6 +176,7 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
         "snapshot_kind": SnapshotKind,
         "moment": Moment,
     );
+    fill(conn, "sample_kind", SampleKind::ALL.into_iter().map(|kind| (kind as i64, kind.name())))?;
     fill(conn, "host_fault_kind", HostFaultKind::NAMES.iter().map(|(kind, name)| (*kind as i64, *name)))?;
     let host_owners =
         [(OWNER_TRACE_WINDOW, "trace_window"), (OWNER_OUTSIDE_RAM, "outside_ram"), (OWNER_UNKNOWN, "unknown")];
@@ -229,7 +234,7 @@ mod tests {
         let mut views = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'").expect("valid");
         let names: Vec<String> =
             views.query_map([], |row| row.get(0)).expect("runs").map(|name| name.expect("text")).collect();
-        assert_eq!(names.len(), 18);
+        assert_eq!(names.len(), 19);
         for name in names {
             conn.query_row(&format!("SELECT count(*) FROM {name}"), [], |_| Ok(())).expect(&name);
             conn.prepare(&format!("SELECT * FROM {name}")).expect(&name);

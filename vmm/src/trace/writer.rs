@@ -12,7 +12,7 @@ use rusqlite::{Connection, Params, params, types::Value};
 use super::{
     bulk::Parts,
     decode::{Decoded, Decoder, Event},
-    input::{Ending, HostFault, Images, Input, Interval, KvmEvent},
+    input::{Ending, HostFault, Images, Input, Interval, KvmEvent, Sample},
     join, schema,
     snapshot::{self, Halves, Origin},
     symbolize,
@@ -100,6 +100,7 @@ impl Writer {
             Input::Console { tsc, stream, bytes } => self.console(tsc, 0, stream, &bytes),
             Input::Eviction(interval) => self.interval(EVICTION, &interval),
             Input::Dirty(interval) => self.interval(DIRTY, &interval),
+            Input::Sample(sample) => self.sample(&sample),
             Input::ProtocolError(text) => self.protocol_error(&text),
             Input::Images(images) => {
                 self.images = images;
@@ -360,6 +361,14 @@ impl Writer {
         self.insert(
             "INSERT INTO raw_interval VALUES (NULL, ?, ?, ?, ?)",
             params![kind, tsc_begin.cast_signed(), tsc_end.cast_signed(), pages.cast_signed()],
+        )
+    }
+
+    fn sample(&mut self, sample: &Sample) -> rusqlite::Result<()> {
+        let Sample { tsc, kind, name, value, ticks } = sample;
+        self.insert(
+            "INSERT INTO raw_sample VALUES (NULL, ?, ?, ?, ?, ?)",
+            params![tsc.cast_signed(), *kind as u8, name, value.cast_signed(), ticks.map(u64::cast_signed)],
         )
     }
 

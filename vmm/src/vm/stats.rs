@@ -63,8 +63,13 @@ impl Counters {
 
     /// The single-value counters, by name, since the VM was made. Histograms are left out.
     pub fn read(&self) -> Vec<(String, u64)> {
-        self.0.iter().filter_map(|file| parse(file).ok()).flatten().collect()
+        self.0.iter().flat_map(read).collect()
     }
+}
+
+/// The single-value counters behind one statistics descriptor; none if it cannot be read.
+pub(crate) fn read(file: &File) -> Vec<(String, u64)> {
+    parse(file).unwrap_or_default()
 }
 
 fn open(of: &impl AsRawFd) -> Option<File> {

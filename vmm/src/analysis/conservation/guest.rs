@@ -12,7 +12,7 @@ const MAX_PROCESSES: usize = 1000;
 impl Checker<'_> {
     /// The stream itself: every record that the sequence numbers promise is there and keeps the rules.
     pub(super) fn boundary(&self, evidence: &Evidence) -> rusqlite::Result<()> {
-        if self.fact("boot_protocol")?.is_some() {
+        if !self.guest_is_ours()? {
             self.skip("records", NO_RING)?;
         } else {
             let StreamHealth { records, lost, disordered, .. } = evidence.health;
@@ -22,6 +22,9 @@ impl Checker<'_> {
                 records.saturating_sub(disordered).cast_signed(),
                 "promised by sequence numbers = decoded in order",
             )?;
+        }
+        if self.fact("boot_protocol")?.is_none() && !self.guest_is_ours()? {
+            return self.skip("protocol_errors", NO_RING);
         }
         self.result(
             "protocol_errors",
