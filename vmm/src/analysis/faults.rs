@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    RunFile, kvm,
+    RunFile,
+    chain::{self, SlowFault},
     latency::{Latency, Percentiles},
     vmas::{self, VmaFaults},
 };
-use crate::trace::RunFileError;
+use crate::trace::{RunFileError, primary_source};
 
 /// The guest's page faults.
 #[derive(Clone, Debug, Serialize)]
@@ -22,27 +23,33 @@ pub struct GuestFaults {
     pub host_faults_by_kind: BTreeMap<String, u64>,
     /// Times by kind, nested host faults included.
     pub latency_ns_by_kind: BTreeMap<String, Percentiles>,
+    /// The slowest ones, the slowest first, with the host faults inside.
+    pub slowest: Vec<SlowFault>,
     /// Events by the VMA they fell into.
     pub by_vma: Vec<VmaFaults>,
     /// When the map of `by_vma` was taken: `exit`, or `exec` for a program that did not end.
     pub map_moment: Option<String>,
 }
 
-/// The host's faults, as one source tells them; other sources saw the same ones.
+/// The host's faults, each once: those of the source that stands for all.
 #[derive(Clone, Debug, Serialize)]
 pub struct HostFaults {
+    /// The source whose events these are; `None` if there are none.
+    pub source: Option<String>,
+    /// Events of each source, of the witnesses too.
+    pub by_source: BTreeMap<String, u64>,
+    /// Events that a witness saw too.
+    pub witnessed: u64,
     /// Events.
     pub total: u64,
-    /// The source that tells them: the first of the run's that saw any.
-    pub source: Option<String>,
-    /// Events that each source saw.
-    pub by_source: BTreeMap<String, u64>,
     /// Events by the translation that was interrupted, `final` or `walk`, of the source that knows it.
     pub by_stage: BTreeMap<String, u64>,
     /// Times of these.
     pub latency_ns_by_stage: BTreeMap<String, Percentiles>,
     /// Events by the owner of the frame.
     pub by_owner: BTreeMap<String, u64>,
+    /// Events by what the page held: `page_table` or `data`; those of which neither is known are left out.
+    pub by_level: BTreeMap<String, u64>,
     /// Events inside a guest fault, by the owner of the frame.
     pub nested_by_owner: BTreeMap<String, u64>,
     /// Events inside a guest fault.
@@ -56,7 +63,7 @@ pub struct HostFaults {
 }
 
 /// Name of the owner of host faults that were never joined.
-const NOT_JOINED: &str = "not_joined";
+pub(crate) const NOT_JOINED: &str = "not_joined";
 
 /// Counts and times guest faults; the second result is the times of all of them.
 pub(super) fn guest(run: &RunFile, tsc_hz: u64) -> Result<(GuestFaults, Percentiles), RunFileError> {
@@ -74,13 +81,13 @@ pub(super) fn guest(run: &RunFile, tsc_hz: u64) -> Result<(GuestFaults, Percenti
     })?;
     let latency_ns_by_kind: BTreeMap<String, Percentiles> =
         by_code.iter().map(|(code, latency)| (kind_name(*code), latency.percentiles())).collect();
+    let source = source(run)?;
     let host_faults_by_kind = run.query(|conn| {
-        let teller = kvm::teller(conn)?.map(|(code, _)| code);
         conn.prepare(
             "SELECT g.kind, count(*) FROM raw_host_fault h JOIN raw_guest_fault g ON g.id = h.guest_fault_id
-             WHERE h.source IS ? GROUP BY 1",
+             WHERE h.source = (SELECT code FROM code_source WHERE name = ?) GROUP BY 1",
         )?
-        .query_map([teller], |row| Ok((kind_name(row.get(0)?), row.get(1)?)))?
+        .query_map([&source], |row| Ok((kind_name(row.get(0)?), row.get(1)?)))?
         .collect()
     })?;
     let all = all.percentiles();
@@ -89,6 +96,7 @@ pub(super) fn guest(run: &RunFile, tsc_hz: u64) -> Result<(GuestFaults, Percenti
         by_kind: latency_ns_by_kind.iter().map(|(kind, latency)| (kind.clone(), latency.count)).collect(),
         host_faults_by_kind,
         latency_ns_by_kind,
+        slowest: chain::slowest(run, tsc_hz)?,
         by_vma: vmas::faults(run)?,
         map_moment: vmas::moment(run)?,
     };
@@ -99,13 +107,14 @@ pub(super) fn guest(run: &RunFile, tsc_hz: u64) -> Result<(GuestFaults, Percenti
 pub(super) fn host(run: &RunFile, tsc_hz: u64) -> Result<(HostFaults, Percentiles), RunFileError> {
     let mut all = Latency::new(tsc_hz);
     let mut nested = Latency::new(tsc_hz);
+    let source = source(run)?;
     let mut by_code: BTreeMap<Option<i64>, (Latency, u64)> = BTreeMap::new();
-    let teller = run.query(kvm::teller)?;
     let names: BTreeMap<i64, String> = run.query(|conn| {
         let mut rows = conn.prepare(
-            "SELECT owner, tsc_begin, tsc_end, guest_fault_id IS NOT NULL FROM raw_host_fault WHERE source IS ?",
+            "SELECT owner, tsc_begin, tsc_end, guest_fault_id IS NOT NULL FROM raw_host_fault
+             WHERE source = (SELECT code FROM code_source WHERE name = ?)",
         )?;
-        let mut rows = rows.query([teller.as_ref().map(|(code, _)| code)])?;
+        let mut rows = rows.query([&source])?;
         while let Some(row) = rows.next()? {
             let (begin, end) = (row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, i64>(2)?.cast_unsigned());
             all.add(begin, end);
@@ -133,14 +142,26 @@ pub(super) fn host(run: &RunFile, tsc_hz: u64) -> Result<(HostFaults, Percentile
     let (all, nested) = (all.percentiles(), nested.percentiles());
     let latency_ns_by_stage = by_stage(run, tsc_hz)?;
     let by_source = run.query(|conn| {
-        conn.prepare("SELECT source, count(*) FROM host_fault GROUP BY 1")?
+        conn.prepare(
+            "SELECT (SELECT name FROM code_source WHERE code = source), count(*) FROM raw_host_fault GROUP BY 1",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+    })?;
+    let by_level = run.query(|conn| {
+        conn.prepare("SELECT level, count(*) FROM host_fault WHERE counted AND level IS NOT NULL GROUP BY 1")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
     })?;
+    let witnessed = run.query(|conn| {
+        conn.query_row("SELECT count(*) FROM host_fault WHERE counted AND same_as IS NOT NULL", [], |row| row.get(0))
+    })?;
     let faults = HostFaults {
-        total: all.count,
-        source: teller.map(|(_, name)| name),
+        source,
         by_source,
+        witnessed,
+        by_level,
+        total: all.count,
         by_stage: latency_ns_by_stage.iter().map(|(stage, latency)| (stage.clone(), latency.count)).collect(),
         latency_ns_by_stage,
         by_owner: named.iter().map(|(name, latency, _)| (name.clone(), latency.count)).collect(),
@@ -153,11 +174,13 @@ pub(super) fn host(run: &RunFile, tsc_hz: u64) -> Result<(HostFaults, Percentile
     Ok((faults, all))
 }
 
-/// Times of the host faults whose stage is known, by stage.
+/// Times of the host faults of the source that knows their stage, by stage.
 fn by_stage(run: &RunFile, tsc_hz: u64) -> Result<BTreeMap<String, Percentiles>, RunFileError> {
     let mut stages: BTreeMap<String, Latency> = BTreeMap::new();
     run.query(|conn| {
-        let mut rows = conn.prepare("SELECT stage, tsc_begin, tsc_end FROM host_fault WHERE stage IS NOT NULL")?;
+        let mut rows = conn.prepare(
+            "SELECT s.name, h.tsc_begin, h.tsc_end FROM raw_host_fault h JOIN code_stage s ON s.code = h.stage",
+        )?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
             let (begin, end) = (row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, i64>(2)?.cast_unsigned());
@@ -166,6 +189,11 @@ fn by_stage(run: &RunFile, tsc_hz: u64) -> Result<BTreeMap<String, Percentiles>,
         Ok(())
     })?;
     Ok(stages.into_iter().map(|(stage, latency)| (stage, latency.percentiles())).collect())
+}
+
+/// The source that stands for the host's faults; `None` if there are none.
+fn source(run: &RunFile) -> Result<Option<String>, RunFileError> {
+    run.query(primary_source)
 }
 
 /// A fault kind's name, as the views show it.

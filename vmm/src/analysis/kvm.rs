@@ -1,8 +1,7 @@
-//! What KVM's tracepoints told: exits by reason, and which source tells the host faults of a run that has several.
+//! What KVM's tracepoints told: exits by reason.
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
 use serde::Serialize;
 
 use super::{
@@ -51,17 +50,4 @@ pub(super) fn exits(run: &RunFile, tsc_hz: u64) -> Result<Option<Exits>, RunFile
         to_vmm_by_reason,
         lost: lost.cast_unsigned(),
     }))
-}
-
-/// The source that tells the host faults of a run: with several, each saw the same faults its own way, and the first in
-/// `sources` that saw any counts. Its code and name; `None` for a run without host faults.
-pub(super) fn teller(conn: &Connection) -> rusqlite::Result<Option<(i64, String)>> {
-    let sources: String =
-        conn.query_row("SELECT value FROM run WHERE key = 'sources'", [], |row| row.get(0)).unwrap_or_default();
-    let place = |name: &str| sources.split(',').position(|source| source.trim() == name).unwrap_or(usize::MAX);
-    let seen: Vec<(i64, String)> = conn
-        .prepare("SELECT code, name FROM code_source ORDER BY code")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(seen.into_iter().min_by_key(|(_, name)| place(name)))
 }

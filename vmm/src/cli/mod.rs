@@ -10,6 +10,7 @@ pub mod report;
 mod run;
 mod signals;
 mod values;
+mod walk;
 
 use std::{
     io::{self, Write},
@@ -29,6 +30,7 @@ Examples:
   pagelab run ./my-program                  your own static Linux program (gcc -static)
   pagelab attach PID --seconds 10           what KVM tells of a VM that is running already
   pagelab report FILE --json                the numbers of a recorded run
+  pagelab walk FILE 0x7ffff0000000          the page tables on the way to an address
   sqlite3 FILE 'SELECT * FROM guest_fault'  everything that was recorded
 
 Exit status: of `run`, see `pagelab run --help`; of the others 0, 1 for a failure, 2 for a wrong command \
@@ -51,6 +53,7 @@ enum Command {
     Attach(attach::AttachArgs),
     List(list::ListArgs),
     Report(report::ReportArgs),
+    Walk(walk::WalkArgs),
     Doctor(doctor::DoctorArgs),
 }
 
@@ -68,6 +71,7 @@ pub fn main(start: Start) -> ExitCode {
         Command::Attach(args) => args.execute(start).map(|()| true),
         Command::List(args) => args.execute().map(|()| true).map_err(anyhow::Error::from),
         Command::Report(args) => args.execute().map(|()| true).map_err(anyhow::Error::from),
+        Command::Walk(args) => args.execute().map_err(anyhow::Error::from),
         Command::Doctor(args) => args.execute().map_err(anyhow::Error::from),
     };
     match result {

@@ -4,6 +4,7 @@ pub mod code;
 mod dirty;
 mod memory_fault;
 mod pagemap;
+pub mod present;
 mod stats;
 pub mod tracepoint;
 mod uffd;

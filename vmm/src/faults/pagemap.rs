@@ -7,7 +7,7 @@ use pagelab_abi::layout::PAGE_SIZE;
 use crate::vm::Ram;
 
 /// Bit 63: present; bit 62: swapped (Linux: Documentation/admin-guide/mm/pagemap.rst).
-const HELD: u64 = 1 << 63 | 1 << 62;
+pub(super) const HELD: u64 = 1 << 63 | 1 << 62;
 /// Entries read at a time.
 const CHUNK: u64 = 1 << 14;
 

@@ -7,11 +7,12 @@ mod kvm;
 mod memory_use;
 mod sections;
 mod table;
+mod walk;
 
 use std::io::Write;
 
 use crate::{
-    analysis::{RunFile, Summary},
+    analysis::{RunFile, Summary, Walk},
     trace::RunFileError,
 };
 
@@ -34,6 +35,11 @@ pub fn json(run: &RunFile, out: &mut impl Write) -> Result<(), RunFileError> {
     let summary = Summary::read(run)?;
     serde_json::to_writer_pretty(&mut *out, &summary).map_err(std::io::Error::from)?;
     Ok(writeln!(out)?)
+}
+
+/// A walk of the guest's page tables, for people.
+pub fn walk(walk: &Walk) -> String {
+    walk::render(walk)
 }
 
 /// Writes a stored text: `name` is `maps`, `status`, `meminfo` ..., or one of them with `@exec`, `@exit`, `@request`.

@@ -9,13 +9,15 @@ use super::{
     kvm, memory_use,
     table::Rows,
 };
-use crate::analysis::{Percentiles, Summary};
+use crate::analysis::{HostFaults, NOT_JOINED, Percentiles, Summary};
 
 /// The lines of `/proc/meminfo` that the report shows.
 const MEMORY_LINES: &[&str] =
     &["MemTotal", "MemFree", "AnonPages", "Cached", "Mapped", "Slab", "KernelStack", "PageTables", "Committed_AS"];
 /// Lines of console output that are shown; the rest is in the run file.
 const CONSOLE_LINES: usize = 60;
+/// The sources that tell host faults, by what their names begin with.
+const TELL_FAULTS: &[&str] = &["uffd", "memory-fault", "tracepoint"];
 /// Characters of such a line that are shown.
 const CONSOLE_COLUMNS: usize = 400;
 
@@ -32,6 +34,7 @@ pub(super) fn render(summary: &Summary) -> String {
         kvm::exits(summary),
         foreign::places(summary),
         latency(summary),
+        slowest(summary),
         map(summary),
         memory(summary),
         memory_use::dirty(summary),
@@ -169,7 +172,7 @@ fn guest_faults(summary: &Summary) -> String {
 fn host_faults(summary: &Summary) -> String {
     let faults = &summary.host_faults;
     if faults.total == 0 {
-        return heading("Host faults", none(summary, "uffd"));
+        return heading("Host faults", no_host_faults(summary));
     }
     let mut text = heading("Host faults", &count(faults.total));
     if summary.attached.is_some() {
@@ -189,13 +192,71 @@ fn host_faults(summary: &Summary) -> String {
         ]);
     }
     text += &rows.render();
-    if none(summary, "guest") == "none" {
+    text += &sources(faults);
+    if faults.by_owner.contains_key(NOT_JOINED) {
+        note(
+            &mut text,
+            "the run's end is missing, so owners and the guest faults around them are not known: both are found at the end",
+        );
+    } else if none(summary, "guest") == "none" {
         let (nested, outside) = (count(faults.nested), count(faults.outside));
         note(
             &mut text,
             &format!("{nested} inside a guest fault; {outside} outside of any: boot, loading, system calls"),
         );
     }
+    text
+}
+
+/// What each source saw of the host faults.
+fn sources(faults: &HostFaults) -> String {
+    let mut text = String::new();
+    let Some(source) = &faults.source else { return text };
+    for (witness, events) in faults.by_source.iter().filter(|(name, _)| *name != source) {
+        note(
+            &mut text,
+            &format!(
+                "as {source} counts them; {witness} saw {}, and {} of these {} are among them",
+                count(*events),
+                count(faults.witnessed),
+                count(faults.total)
+            ),
+        );
+    }
+    let level = |name| faults.by_level.get(name).copied().unwrap_or(0);
+    if level("page_table") > 0 {
+        let (tables, data) = (count(level("page_table")), count(level("data")));
+        note(&mut text, &format!("{tables} on pages that hold page tables, {data} on others"));
+    }
+    text
+}
+
+/// The slowest guest faults, each with the host faults inside.
+fn slowest(summary: &Summary) -> String {
+    let slowest = &summary.guest_faults.slowest;
+    if slowest.is_empty() {
+        return String::new();
+    }
+    let mut text = heading("Slowest guest faults", "");
+    let mut rows = Rows::new(&[">id", "kind", "address", ">time", ">in the host", "host faults inside"]);
+    for fault in slowest {
+        let inside = fault.inside.iter().map(|inner| {
+            let owner = printable(inner.owner.as_deref().unwrap_or("unknown"));
+            format!("{owner} {:#x} {}", inner.pfn, time(inner.ns))
+        });
+        let mut inside: Vec<String> = inside.collect();
+        let more = fault.host_faults - inside.len() as u64;
+        inside.extend((more > 0).then(|| format!("{} more", count(more))));
+        rows.add([
+            fault.id.to_string(),
+            printable(&fault.kind),
+            fault.gva.clone(),
+            time(fault.ns),
+            time(fault.host_ns),
+            if inside.is_empty() { no_host_faults(summary).to_owned() } else { inside.join(", ") },
+        ]);
+    }
+    text += &rows.render();
     text
 }
 
@@ -313,6 +374,13 @@ fn conservation(summary: &Summary) -> String {
         note(&mut text, &format!("not checked: {} ({reason})", names.join(", ")));
     }
     text
+}
+
+/// What no host faults mean.
+fn no_host_faults(summary: &Summary) -> &'static str {
+    let sources = summary.fact("sources").unwrap_or_default();
+    let tells = |name: &str| TELL_FAULTS.iter().any(|source| name.starts_with(source));
+    if sources.split(',').any(tells) { "none" } else { "not recorded" }
 }
 
 /// What no events of a source mean.

@@ -9,11 +9,12 @@ use super::{
     LabError,
     config::RunConfig,
     ending::{Measured, ending},
+    memory::MemoryTeller,
     wait::{Cause, Ends, stop, wait},
 };
 use crate::{
     faults::{ActiveSource, FaultError, Tally, Watch},
-    trace::{Ending, Images, Input},
+    trace::{Ending, Images, Input, RunBound},
     vm::{
         Image, Program, Vm, VmConfig, clock,
         foreign::Devices,
@@ -65,6 +66,8 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
         failure,
         options: config.source_options.clone(),
     };
+    let told = MemoryTeller::new(config, &ram, watch.sink.clone());
+    told.present(RunBound::Start);
     let mut sources = start(config, &watch)?;
     let mut hooks: Vec<Box<dyn VcpuHook>> = sources.iter_mut().filter_map(|source| source.hook()).collect();
     hooks.extend(devices.map(|devices| Box::new(devices) as Box<dyn VcpuHook>));
@@ -91,6 +94,8 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
         (Cause::Guest, Some(error)) => cause = Cause::SourceFailed(error),
         (_, Some(error)) => log::warn!("{error}"),
     }
+    told.present(RunBound::End);
+    told.page_tables(&finished.vcpu);
     let tsc_hz = tsc_hz.unwrap_or_else(|| config.start.measured_tsc_hz());
     let mut facts = tally.facts;
     facts.push(("cpuid".to_owned(), cpuid.name().to_owned()));

@@ -4,6 +4,7 @@ mod config;
 mod ending;
 mod guest;
 pub mod host;
+mod memory;
 mod wait;
 
 use std::{fs, io, path::PathBuf, thread};
@@ -14,7 +15,10 @@ pub use ending::{LAB_STATUS, TIMEOUT_STATUS};
 use crate::{
     faults::FaultError,
     trace::{Ending, Recorder, RunFileError},
-    vm::{VmError, machine::host_mmu},
+    vm::{
+        VmError,
+        machine::{host_mmu, is_pvm},
+    },
 };
 
 /// Why the lab could not do a run. What was recorded until then is in the run file, marked incomplete; if the guest
@@ -107,6 +111,9 @@ fn facts(config: &RunConfig<'_>) -> Vec<(String, String)> {
         ("seed".to_owned(), config.seed.to_string()),
         ("sources".to_owned(), config.sources.names()),
     ];
+    if is_pvm() {
+        facts.push(("ring_0".to_owned(), "emulated".to_owned()));
+    }
     facts.extend(config.facts.iter().cloned());
     facts
 }

@@ -53,6 +53,14 @@ pub enum RunFileError {
         /// Ours.
         known: i64,
     },
+    /// The file holds no page tables.
+    #[error("{} has no page tables of the guest: {reason}", path.display())]
+    NoPageTables {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The file holds no such snapshot.
     #[error("{} has no snapshot {name}; it has: {available}", path.display())]
     NoSnapshot {

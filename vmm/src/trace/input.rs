@@ -1,6 +1,10 @@
 //! What a running VM hands to the recorder.
 
+use std::ops::Range;
+
 use pagelab_abi::{event::Bulk, record::Record};
+
+use crate::vm::tables::PageTables;
 
 /// One observation. The recorder takes them from a channel, off the fault path.
 #[derive(Debug)]
@@ -25,6 +29,10 @@ pub enum Input {
     Eviction(Interval),
     /// Pages the guest wrote during an interval.
     Dirty(Interval),
+    /// The pages of RAM that the host has a page behind.
+    Present(RunBound, Vec<Range<u64>>),
+    /// The guest's page tables as its end left them.
+    PageTables(PageTables),
     /// A kernel that writes no records wrote to its serial port. Untrusted.
     Console {
         /// Host TSC when it came.
@@ -51,6 +59,28 @@ pub struct Images {
     pub kernel: Vec<u8>,
     /// The program.
     pub program: Vec<u8>,
+}
+
+/// When the host's pages were looked at. The numbers are the run file's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunBound {
+    /// Before the first instruction: what the VMM loaded.
+    Start = 1,
+    /// After the last one.
+    End = 2,
+}
+
+impl RunBound {
+    /// Both.
+    pub(super) const ALL: [RunBound; 2] = [RunBound::Start, RunBound::End];
+
+    /// Its name in the run file.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            RunBound::Start => "start",
+            RunBound::End => "end",
+        }
+    }
 }
 
 /// What the vCPU wanted of the page, as far as the source can know. The numbers are the run file's.

@@ -142,7 +142,7 @@ impl Owners {
 }
 
 /// Whether an address below the trace window is RAM of a guest with `ram` bytes.
-fn is_ram(gpa: u64, ram: u64) -> bool {
+pub(crate) fn is_ram(gpa: u64, ram: u64) -> bool {
     let low = ram.min(layout::MMIO_HOLE_START);
     gpa < low || (layout::MMIO_HOLE_END..layout::MMIO_HOLE_END + (ram - low)).contains(&gpa)
 }

@@ -10,6 +10,7 @@ mod error;
 mod input;
 mod join;
 mod recorder;
+mod same_fault;
 mod schema;
 mod snapshot;
 mod strings;
@@ -19,8 +20,11 @@ mod writer;
 pub use decode::{Decoded, Decoder, Event, StreamHealth};
 pub use error::RunFileError;
 pub use input::{
-    Access, CopyTally, Ending, HostFault, HostFaultKind, Images, Input, Interval, KvmEvent, Sample, SampleKind, Stage,
+    Access, CopyTally, Ending, HostFault, HostFaultKind, Images, Input, Interval, KvmEvent, RunBound, Sample,
+    SampleKind, Stage,
 };
+pub(crate) use join::is_ram;
 pub use recorder::Recorder;
+pub(crate) use same_fault::primary_source;
 pub(crate) use schema::OWNER_UNKNOWN;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};

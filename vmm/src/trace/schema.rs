@@ -1,6 +1,6 @@
 //! The run file's tables and views (schema version 1).
 //!
-//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `kvm_event`, `stat_sample`, `eviction`, `dirty_interval`, `frame_event`, `slab_event`, `vma_event`,
+//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `fault_chain`, `present`, `page_table_entry`, `kvm_event`, `stat_sample`, `eviction`, `dirty_interval`, `frame_event`, `slab_event`, `vma_event`,
 //! `syscall`, `process`, `snapshot`, `vma_snapshot`, `counter_snapshot`, `console`, `message`, `check_result`,
 //! `check_skipped`.
 //!
@@ -10,7 +10,13 @@
 //! - An address or frame that there is none of is NULL.
 //! - `id` is the position in the guest's stream, across all of its kinds of events: `ORDER BY id` is the order in
 //!   which things happened on a vCPU. `host_fault.id` counts host faults by themselves, in order of arrival.
-//! - `host_fault.owner` is NULL until the run has ended and both streams were joined.
+//! - `host_fault.owner` is NULL until the run has ended and both streams were joined; so is `counted`.
+//! - Several sources may see one host fault. `host_fault.counted` is 1 for the rows of the source that stands for them
+//!   all, `host_fault_source` of `run`: count these. `same_as` leads from such a row to a witness's row of the same fault,
+//!   and back; what one of them does not know, its view shows from the other.
+//! - `fault_chain` has the host faults inside each guest fault, on the frame it mapped and on page tables.
+//! - `present` and `page_table_entry` hold which pages the host had and the entries of the
+//!   guest's page tables that are not zero, at the run's ends.
 //!
 //! The STRICT `raw_*` tables below them keep the numbers: 64-bit values bit-cast to SQLite's signed integers, so
 //! `printf('%x', gva)` shows an address and `gva >> 12` (masked) its page. They may change with any version.
@@ -21,7 +27,7 @@ use pagelab_abi::code::{
 use rusqlite::{Connection, params};
 use syscalls::Sysno;
 
-use super::input::{HostFaultKind, SampleKind};
+use super::input::{HostFaultKind, RunBound, SampleKind};
 
 /// The version of the views this pagelab writes, and the newest it reads. In the file: `PRAGMA user_version`.
 pub const SCHEMA_VERSION: i64 = 1;
@@ -47,7 +53,7 @@ CREATE TABLE raw_guest_fault(
 CREATE TABLE raw_host_fault(
   id INTEGER PRIMARY KEY, vcpu INTEGER, tsc_begin INTEGER NOT NULL, tsc_end INTEGER NOT NULL, gpa INTEGER NOT NULL,
   access INTEGER NOT NULL, source INTEGER NOT NULL, owner INTEGER, guest_fault_id INTEGER, rip INTEGER,
-  error_code INTEGER, kind INTEGER NOT NULL, bytes INTEGER NOT NULL, gva INTEGER, stage INTEGER) STRICT;
+  error_code INTEGER, kind INTEGER NOT NULL, bytes INTEGER NOT NULL, gva INTEGER, stage INTEGER, same_as INTEGER) STRICT;
 CREATE TABLE raw_kvm_event(
   id INTEGER PRIMARY KEY, vcpu INTEGER, tsc INTEGER NOT NULL, tsc_end INTEGER, event INTEGER NOT NULL, reason TEXT,
   rip INTEGER, address INTEGER, code INTEGER, code2 INTEGER) STRICT;
@@ -57,6 +63,10 @@ CREATE TABLE raw_interval(
 CREATE TABLE raw_sample(
   id INTEGER PRIMARY KEY, tsc INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL,
   ticks INTEGER) STRICT;
+CREATE TABLE raw_present(moment INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL) STRICT;
+CREATE TABLE raw_page_table_entry(
+  level INTEGER NOT NULL, pfn INTEGER NOT NULL, idx INTEGER NOT NULL, gva INTEGER NOT NULL, value INTEGER NOT NULL,
+  PRIMARY KEY (level, pfn, idx)) STRICT, WITHOUT ROWID;
 CREATE TABLE raw_frame_event(
   id INTEGER PRIMARY KEY, vcpu INTEGER NOT NULL, pid INTEGER NOT NULL, tsc INTEGER NOT NULL, op INTEGER NOT NULL,
   pfn INTEGER NOT NULL, frames INTEGER NOT NULL, frame_order INTEGER NOT NULL, zone INTEGER NOT NULL,
@@ -110,13 +120,43 @@ const VIEWS: &str = "
 CREATE VIEW run AS SELECT key, value FROM raw_run;
 CREATE VIEW guest_fault AS SELECT f.id, vcpu, pid, tsc_begin, tsc_end, {hex gva} AS gva, error_code, {hex rip} AS rip,
   {name fault_kind kind} AS kind, CASE WHEN vma_start <> 0 THEN {hex vma_start} END AS vma_start,
-  NULLIF(pfn, 0) AS pfn, frame_order, flags & 1 AS major, (flags >> 1) & 1 AS in_kernel, {symbol rip} AS symbol FROM raw_guest_fault f;
-CREATE VIEW host_fault AS SELECT id, vcpu, tsc_begin, tsc_end, {hex gpa} AS gpa, {name access access} AS access,
-  {name source source} AS source, CASE WHEN owner IS NOT NULL THEN {name owner owner} END AS owner, guest_fault_id,
-  CASE WHEN rip IS NOT NULL THEN {hex rip} END AS rip, error_code, {name host_fault_kind kind} AS kind,
-  NULLIF(bytes, 0) AS bytes, CASE WHEN gva IS NOT NULL THEN {hex gva} END AS gva,
-  CASE WHEN stage IS NOT NULL THEN {name stage stage} END AS stage,
-  {symbol rip} AS symbol FROM raw_host_fault;
+  NULLIF(pfn, 0) AS pfn, frame_order, flags & 1 AS major, (flags >> 1) & 1 AS in_kernel, {symbol rip} AS symbol
+  FROM raw_guest_fault f;
+CREATE VIEW host_fault AS SELECT h.id, h.vcpu, h.tsc_begin, h.tsc_end, {hex h.gpa} AS gpa,
+  {name access h.access} AS access, {name source h.source} AS source,
+  CASE WHEN h.owner IS NOT NULL THEN {name owner h.owner} END AS owner, h.guest_fault_id,
+  CASE WHEN COALESCE(h.rip, t.rip) IS NOT NULL THEN {hex COALESCE(h.rip,t.rip)} END AS rip,
+  COALESCE(h.error_code, t.error_code) AS error_code, {name host_fault_kind h.kind} AS kind, NULLIF(h.bytes, 0) AS bytes,
+  CASE WHEN COALESCE(h.gva, t.gva) IS NOT NULL THEN {hex COALESCE(h.gva,t.gva)} END AS gva,
+  CASE WHEN COALESCE(h.stage, t.stage) IS NOT NULL THEN {name stage COALESCE(h.stage,t.stage)} END AS stage,
+  CASE WHEN h.owner = (SELECT code FROM code_owner WHERE name = 'page_table') OR COALESCE(h.stage, t.stage) = 2
+      THEN 'page_table'
+    WHEN h.owner NOT IN (SELECT code FROM code_owner WHERE name IN ('none', 'unknown')) OR COALESCE(h.stage, t.stage) = 1
+      THEN 'data' END AS level,
+  h.same_as,
+  h.source = (SELECT code FROM code_source WHERE name = (SELECT value FROM raw_run WHERE key = 'host_fault_source'))
+    AS counted,
+  {symbol COALESCE(h.rip,t.rip)} AS symbol
+  FROM raw_host_fault h LEFT JOIN raw_host_fault t ON t.id = h.same_as;
+CREATE VIEW fault_chain AS SELECT g.id AS guest_fault_id, g.pid, g.gva, g.kind, g.tsc_end - g.tsc_begin AS guest_ticks,
+  COALESCE(h.faults, 0) AS host_faults, COALESCE(h.ticks, 0) AS host_ticks, COALESCE(h.page_tables, 0) AS page_table_faults,
+  COALESCE(h.own, 0) AS own_frame_faults
+  FROM guest_fault g LEFT JOIN (
+    SELECT f.guest_fault_id AS id, count(*) AS faults, sum(f.tsc_end - f.tsc_begin) AS ticks,
+      sum(f.owner = (SELECT code FROM code_owner WHERE name = 'page_table')) AS page_tables,
+      sum((f.gpa >> 12) BETWEEN r.pfn AND r.pfn + (1 << r.frame_order) - 1) AS own
+    FROM raw_host_fault f JOIN raw_guest_fault r ON r.id = f.guest_fault_id
+    WHERE f.source = (SELECT code FROM code_source
+      WHERE name = (SELECT value FROM raw_run WHERE key = 'host_fault_source'))
+    GROUP BY 1) h ON h.id = g.id;
+CREATE VIEW present AS SELECT {name run_bound moment} AS moment, start AS pfn, end - start AS frames FROM raw_present;
+CREATE VIEW page_table_entry AS SELECT (SELECT value FROM raw_run WHERE key = 'cr3') AS cr3, level, pfn AS table_pfn,
+  idx AS \"index\", {hex gva} AS gva, {hex value} AS value,
+  trim(CASE WHEN value & 1 THEN 'P' ELSE '' END || CASE WHEN value & 2 THEN ' W' ELSE '' END ||
+    CASE WHEN value & 4 THEN ' U' ELSE '' END || CASE WHEN value & 32 THEN ' A' ELSE '' END || CASE WHEN value & 64 THEN ' D' ELSE '' END ||
+    CASE WHEN level > 1 AND value & 128 THEN ' PS' ELSE '' END || CASE WHEN value & 256 THEN ' G' ELSE '' END ||
+    CASE WHEN value < 0 THEN ' NX' ELSE '' END) AS flags,
+  (value & 0xffffffffff000) >> 12 AS target_pfn FROM raw_page_table_entry;
 CREATE VIEW kvm_event AS SELECT id, vcpu, tsc, {name kvm_event event} AS name, reason,
   CASE WHEN rip IS NOT NULL THEN {hex rip} END AS rip,
   CASE WHEN address IS NOT NULL THEN {hex address} END AS address, code, tsc_end, code2,
@@ -178,6 +218,7 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     );
     fill(conn, "sample_kind", SampleKind::ALL.into_iter().map(|kind| (kind as i64, kind.name())))?;
     fill(conn, "host_fault_kind", HostFaultKind::NAMES.iter().map(|(kind, name)| (*kind as i64, *name)))?;
+    fill(conn, "run_bound", RunBound::ALL.iter().map(|bound| (*bound as i64, bound.name())))?;
     let host_owners =
         [(OWNER_TRACE_WINDOW, "trace_window"), (OWNER_OUTSIDE_RAM, "outside_ram"), (OWNER_UNKNOWN, "unknown")];
     let guest_owners = Owner::ALL.iter().map(|owner| (u16::from(owner.0), owner.name().unwrap_or_default()));
@@ -234,7 +275,7 @@ mod tests {
         let mut views = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'").expect("valid");
         let names: Vec<String> =
             views.query_map([], |row| row.get(0)).expect("runs").map(|name| name.expect("text")).collect();
-        assert_eq!(names.len(), 19);
+        assert_eq!(names.len(), 22);
         for name in names {
             conn.query_row(&format!("SELECT count(*) FROM {name}"), [], |_| Ok(())).expect(&name);
             conn.prepare(&format!("SELECT * FROM {name}")).expect(&name);
@@ -247,7 +288,7 @@ mod tests {
         create(&conn).expect("the schema is valid");
         for (id, gpa) in [(1, -1i64), (2, 0x1000), (3, 0x7fff_0000_0000)] {
             conn.execute(
-                "INSERT INTO raw_host_fault VALUES (?, 0, 1, 2, ?, 1, 1, NULL, NULL, NULL, NULL, 1, 4096, NULL, NULL)",
+                "INSERT INTO raw_host_fault VALUES (?, 0, 1, 2, ?, 1, 1, NULL, NULL, NULL, NULL, 1, 4096, NULL, NULL, NULL)",
                 params![id, gpa],
             )
             .expect("insert");

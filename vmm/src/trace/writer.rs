@@ -1,5 +1,7 @@
 //! Inputs to rows: what the writer thread does with each observation, inside a transaction.
 
+mod memory;
+
 use std::collections::HashMap;
 
 use pagelab_abi::{
@@ -13,7 +15,7 @@ use super::{
     bulk::Parts,
     decode::{Decoded, Decoder, Event},
     input::{Ending, HostFault, Images, Input, Interval, KvmEvent, Sample},
-    join, schema,
+    join, same_fault, schema,
     snapshot::{self, Halves, Origin},
     symbolize,
 };
@@ -101,6 +103,8 @@ impl Writer {
             Input::Eviction(interval) => self.interval(EVICTION, &interval),
             Input::Dirty(interval) => self.interval(DIRTY, &interval),
             Input::Sample(sample) => self.sample(&sample),
+            Input::Present(bound, ranges) => self.present(bound, &ranges),
+            Input::PageTables(tables) => self.page_tables(&tables),
             Input::ProtocolError(text) => self.protocol_error(&text),
             Input::Images(images) => {
                 self.images = images;
@@ -136,9 +140,13 @@ impl Writer {
             self.fact("uffd_present_at_start", copies.present_at_start.cast_signed())?;
             self.fact("uffd_present_at_end", copies.present_at_end.cast_signed())?;
         }
+        if let Some(source) = same_fault::primary_source(&self.conn)? {
+            same_fault::link(&self.conn, &source)?;
+            self.fact("host_fault_source", source)?;
+        }
         join::join(&self.conn)?;
         symbolize::symbolize(&self.conn, &self.images)?;
-        let evidence = Evidence { health, copies: ending.copies, protocol_errors };
+        let evidence = Evidence { health, copies: ending.copies, protocol_errors, complete: ending.complete };
         conservation::check(&self.conn, &evidence)?;
         self.fact("complete", i64::from(ending.complete))
     }
@@ -312,7 +320,7 @@ impl Writer {
             }
         };
         self.insert(
-            "INSERT INTO raw_host_fault VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO raw_host_fault VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?, ?, NULL)",
             params![
                 fault.vcpu,
                 fault.tsc_begin.cast_signed(),

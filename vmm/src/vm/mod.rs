@@ -16,6 +16,7 @@ pub mod shield;
 pub mod slots;
 pub mod stats;
 pub mod symbols;
+pub mod tables;
 pub mod vcpu;
 pub mod vcpu_hook;
 pub mod walk;

@@ -90,11 +90,11 @@ pub fn is_canonical(gva: u64) -> bool {
 /// The entries on the way to a guest-virtual address under 4-level paging with this CR3, from the top table down. The
 /// last one maps the page or is not present; fewer if a table lies outside RAM, none if the address is not canonical.
 pub fn steps(ram: &Ram, cr3: u64, gva: u64) -> Vec<Step> {
-    steps_in(|gpa| ram.read_u64(gpa), cr3, gva)
+    steps_in(|_, gpa| ram.read_u64(gpa), cr3, gva)
 }
 
-/// As [`steps`], through tables that are read by `read`: a 64-bit number at a guest-physical address.
-pub fn steps_in(read: impl Fn(u64) -> Option<u64>, cr3: u64, gva: u64) -> Vec<Step> {
+/// As [`steps`], through tables that are read by `read`: of a table of this level, the entry at a guest-physical address.
+pub fn steps_in(mut read: impl FnMut(u32, u64) -> Option<u64>, cr3: u64, gva: u64) -> Vec<Step> {
     let mut steps = Vec::with_capacity(LEVELS);
     if !is_canonical(gva) {
         return steps;
@@ -103,7 +103,7 @@ pub fn steps_in(read: impl Fn(u64) -> Option<u64>, cr3: u64, gva: u64) -> Vec<St
     for level in (1..=LEVELS as u32).rev() {
         let index = (gva >> shift(level)) % ENTRIES;
         let gpa = table + index * 8;
-        let Some(entry) = read(gpa) else { break };
+        let Some(entry) = read(level, gpa) else { break };
         let step = Step { level, gpa, index, entry };
         steps.push(step);
         if !step.is_present() || step.is_page() {

@@ -6,7 +6,9 @@
 
 mod guest;
 mod host;
+mod kvm;
 mod protection;
+mod terms;
 
 use pagelab_abi::code::{Moment, SnapshotKind};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -92,6 +94,8 @@ pub(crate) struct Evidence {
     pub(crate) copies: Option<CopyTally>,
     /// Rules of the boundary that the guest broke.
     pub(crate) protocol_errors: u64,
+    /// The guest came to its own end.
+    pub(crate) complete: bool,
 }
 
 /// Makes every identity and writes the results.
@@ -113,7 +117,8 @@ pub(crate) fn check(conn: &Connection, evidence: &Evidence) -> rusqlite::Result<
         check.memory()?;
     }
     check.host_faults(evidence.copies.as_ref())?;
-    check.protection()
+    check.protection()?;
+    check.kvm(evidence)
 }
 
 struct Checker<'a> {
@@ -150,6 +155,18 @@ impl Checker<'_> {
             [],
             |row| row.get(0),
         )
+    }
+
+    /// Whether a source is among the run's.
+    fn has_source(&self, name: &str) -> rusqlite::Result<bool> {
+        Ok(self.fact("sources")?.is_some_and(|sources| sources.split(',').any(|source| source.trim() == name)))
+    }
+
+    /// A number of the `run` view.
+    fn number_fact(&self, key: &str) -> rusqlite::Result<Option<i64>> {
+        self.conn
+            .query_row("SELECT CAST(value AS INTEGER) FROM raw_run WHERE key = ?", [key], |row| row.get(0))
+            .optional()
     }
 
     /// Whether the run was to record guest events: `guest` is among its `sources`, or it does not say.
