@@ -7,7 +7,7 @@ use std::path::Path;
 use pagelab::{
     analysis::{RunFile, Summary},
     report,
-    trace::{Recorder, RunFileError},
+    trace::{Access, HostFault, Input, KvmEvent, Recorder, RunFileError, Stage},
 };
 use pagelab_abi::{
     code::{BulkKind, FaultKind, Moment, Owner},
@@ -265,4 +265,56 @@ fn a_batch_cut_short_is_rolled_back() {
     let json: Value = serde_json::from_str(&rendered(&copy, report::json)).expect("JSON");
     assert_eq!(json["guest_faults"]["by_kind"]["anon_write"], 2);
     assert_eq!(trace_support::value(&copy, "SELECT pid FROM guest_fault"), "1");
+}
+
+#[test]
+fn a_fault_that_two_sources_saw_counts_once() {
+    let mut guest = Guest::sound(10);
+    guest.facts.retain(|(key, _)| *key != "sources");
+    guest.facts.push(("sources", "guest,uffd,tracepoint".to_owned()));
+    for (stage, gpa) in [(Stage::Final, 7 << 12), (Stage::Final, 8 << 12), (Stage::Walk, 9 << 12)] {
+        guest.inputs.push(Input::HostFault(HostFault {
+            tsc_begin: 1000,
+            tsc_end: 2000,
+            gpa,
+            access: Access::Write,
+            source: "tracepoint",
+            stage: Some(stage),
+            ..HostFault::default()
+        }));
+    }
+    let exit = KvmEvent {
+        name: "kvm_exit",
+        tsc: 10,
+        tsc_end: Some(30),
+        reason: Some("npf".to_owned()),
+        ..KvmEvent::default()
+    };
+    guest.inputs.push(Input::KvmEvent(KvmEvent { tsc_end: None, ..exit.clone() }));
+    guest.inputs.push(Input::KvmEvent(exit));
+    let back =
+        KvmEvent { name: "kvm_userspace_exit", tsc: 5, reason: Some("KVM_EXIT_IO".to_owned()), ..KvmEvent::default() };
+    guest.inputs.push(Input::KvmEvent(back));
+    guest.ending.facts.push(("tracepoint.lost".to_owned(), "4".to_owned()));
+    let directory = directory();
+    let path = guest.record_run(directory.path());
+
+    let summary = Summary::read(&RunFile::open(&path).expect("a run file")).expect("a summary");
+    let faults = &summary.host_faults;
+    assert_eq!((faults.source.as_deref(), faults.total), (Some("uffd"), faults.by_source["uffd"]));
+    assert_eq!((faults.by_source["tracepoint"], faults.by_stage["final"], faults.by_stage["walk"]), (3, 2, 1));
+    let exits = summary.exits.expect("tracepoints were recorded");
+    assert_eq!((exits.total, exits.by_reason["npf"], exits.to_vmm_by_reason["KVM_EXIT_IO"]), (2, 2, 1));
+    assert_eq!(exits.latency_ns_by_reason["npf"].count, 1, "the other has no end");
+    assert_eq!((exits.lost, summary.events_lost), (4, Some(4)));
+    let text = text(&path);
+    for part in [
+        "Host faults by translation: 3",
+        "a page table on the way",
+        "Exits from the guest: 2",
+        "KVM_EXIT_IO 1",
+        "4 events of KVM are missing",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
 }

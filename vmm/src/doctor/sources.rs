@@ -12,7 +12,7 @@ pub(super) fn checks() -> Vec<Check> {
     let sources = faults::SOURCES.iter().map(|source| {
         let why = "without a source of host faults a run records the guest's dimension only";
         match source.probe() {
-            Probe::Available => Check::ok(source.name(), why, "can be used"),
+            Probe::Available => Check::ok(source.name(), why, source.limits().unwrap_or("can be used")),
             Probe::Missing(missing) => Check::missing(source.name(), why, missing.why, missing.remedy),
         }
     });

@@ -162,6 +162,10 @@ pub trait FaultSource: Sync {
     }
     /// Whether this host has it. Changes nothing.
     fn probe(&self) -> Probe;
+    /// What it cannot see on this host though it can be started; `None` if it sees all it is for.
+    fn limits(&self) -> Option<&'static str> {
+        None
+    }
     /// Starts watching. The guest must not run yet.
     fn start(&self, watch: Watch) -> Result<Box<dyn ActiveSource>, FaultError>;
 }

@@ -22,7 +22,7 @@ use crate::{
         recording::{self, KvmSample, Recording, Sink},
         ring::ThreadRing,
     },
-    vm::machine::host_mmu,
+    vm::machine::{host_mmu, is_pvm},
 };
 
 const NAME: &str = "tracepoint";
@@ -56,6 +56,18 @@ impl FaultSource for Tracepoint {
                 Probe::Missing(Missing { why: error.to_string(), remedy: "see the host kernel's log (dmesg)" })
             }
         }
+    }
+
+    fn limits(&self) -> Option<&'static str> {
+        if is_pvm() {
+            return Some(
+                "can be used, but KVM over PVM tells no exits and of host faults only the frame: kvm_page_fault, kvm_exit \
+                 and kvm_entry are never hit",
+            );
+        }
+        (host_mmu() == "shadow").then_some(
+            "can be used; under shadow paging host faults are the frames that KVM maps, and kvm_page_fault is the guest's #PF",
+        )
     }
 
     fn start(&self, watch: Watch) -> Result<Box<dyn ActiveSource>, FaultError> {
@@ -128,8 +140,11 @@ impl ActiveSource for Active {
     }
 }
 
+/// What every run of a guest on hardware hits, so that a count of none says that this host does not tell them.
+const CERTAIN: [&str; 3] = ["kvm_page_fault", "kvm_exit", "kvm_entry"];
+
 /// What was counted, as rows of the `run` view: how often KVM hit each tracepoint (of which the run file has all but the
-/// lost), what was lost, and the clock's error.
+/// lost), what was lost, the clock's error, and what this host does not tell.
 fn facts(tally: &recording::Tally) -> Vec<(String, String)> {
     let hits = tally.hits.iter().map(|(event, hits)| (format!("{NAME}.{event}"), hits.to_string()));
     let lost = tally.lost.iter().filter(|(_, lost)| **lost > 0);
@@ -138,5 +153,37 @@ fn facts(tally: &recording::Tally) -> Vec<(String, String)> {
         (format!("{NAME}.lost"), tally.lost_in_all().to_string()),
         (format!("{NAME}.clock_error_ticks"), tally.clock_error_ticks.to_string()),
     ];
-    hits.chain(lost).chain(sums).collect()
+    let silent = CERTAIN.into_iter().filter(|event| tally.hits.get(*event).is_none_or(|hits| *hits == 0));
+    let silent = silent.collect::<Vec<_>>().join(",");
+    let silent = (!silent.is_empty()).then(|| (format!("{NAME}.not_emitted"), silent));
+    hits.chain(lost).chain(sums).chain(silent).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_and_what_is_not_told_is_said() {
+        let count = |event: &str, number| (event.to_owned(), number);
+        let mut tally = recording::Tally {
+            hits: [count("kvm_entry", 5), count("kvm_exit", 5), count("kvm_page_fault", 3)].into(),
+            lost: [count("kvm_entry", 1), count("kvm_exit", 0)].into(),
+            clock_error_ticks: 7,
+        };
+        let fact = |tally: &recording::Tally, key: &str| {
+            facts(tally).into_iter().find(|(known, _)| known == key).map(|(_, value)| value)
+        };
+        let text = |value: &str| Some(value.to_owned());
+        assert_eq!(fact(&tally, "tracepoint.kvm_entry"), text("5"));
+        assert_eq!(
+            (fact(&tally, "tracepoint.lost"), fact(&tally, "tracepoint.lost.kvm_entry")),
+            (text("1"), text("1"))
+        );
+        assert_eq!((fact(&tally, "tracepoint.lost.kvm_exit"), fact(&tally, "tracepoint.not_emitted")), (None, None));
+        assert_eq!(fact(&tally, "tracepoint.clock_error_ticks"), text("7"));
+        tally.hits.insert("kvm_exit".to_owned(), 0);
+        tally.hits.remove("kvm_page_fault");
+        assert_eq!(fact(&tally, "tracepoint.not_emitted"), text("kvm_page_fault,kvm_exit"));
+    }
 }
