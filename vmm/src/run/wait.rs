@@ -49,7 +49,9 @@ pub(super) fn wait(running: &RunningVcpu, ends: &Ends<'_>) -> Result<(Cause, Opt
     loop {
         let cause = select! {
             recv(running.finished) -> finished => {
-                return Ok((Cause::Guest, Some(finished.map_err(|_| LabError::VcpuDied)?)));
+                // A source that ended the run from the vCPU's thread has said why.
+                let cause = ends.failure.try_recv().map_or(Cause::Guest, Cause::SourceFailed);
+                return Ok((cause, Some(finished.map_err(|_| LabError::VcpuDied)?)));
             }
             recv(ends.failure) -> error => match error {
                 Ok(error) => Cause::SourceFailed(error),

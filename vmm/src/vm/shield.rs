@@ -50,17 +50,15 @@ struct Part {
     extent: Extent,
     /// A bit for each page: set while it is kept.
     kept: Vec<AtomicU64>,
+    /// Whether anything was ever kept. A kernel without guard markers refuses to remove them where none are.
+    used: bool,
 }
 
 impl Shield {
     /// Keeps the pages of guest memory whose bits are set, a bitmap for each extent. None of them may hold anything: a
     /// page must read as zeros once it is opened.
     pub fn raise(extents: &[Extent], pages: Vec<Vec<u64>>) -> io::Result<Shield> {
-        let parts: Vec<Part> = extents
-            .iter()
-            .zip(pages)
-            .map(|(extent, words)| Part { extent: *extent, kept: words.into_iter().map(AtomicU64::new).collect() })
-            .collect();
+        let parts: Vec<Part> = extents.iter().zip(pages).map(|(extent, words)| Part::new(*extent, words)).collect();
         let mut shield = Shield { method: Method::Guard, parts };
         if let Err(error) = shield.keep_all() {
             // Linux before 6.13, or memory that takes no markers.
@@ -113,7 +111,7 @@ impl Shield {
 
     /// Opens everything, filling nothing.
     pub fn lower(&self) -> io::Result<()> {
-        for part in &self.parts {
+        for part in self.parts.iter().filter(|part| part.used) {
             part.open(self.method, 0, part.pages())?;
             part.kept.iter().for_each(|word| word.store(0, Ordering::Release));
         }
@@ -127,6 +125,13 @@ impl Shield {
 }
 
 impl Part {
+    fn new(extent: Extent, pages: Vec<u64>) -> Part {
+        let mut part = Part { extent, kept: pages.into_iter().map(AtomicU64::new).collect(), used: false };
+        let used = part.runs().next().is_some();
+        part.used = used;
+        part
+    }
+
     fn pages(&self) -> u64 {
         self.extent.size / PAGE_SIZE
     }
@@ -194,7 +199,7 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{fs, sync::Arc};
 
     use super::*;
     use crate::vm::{Backing, Ram};
@@ -207,8 +212,7 @@ mod tests {
         let shield = match method {
             Method::Guard => Shield::raise(&ram.extents(), pages).expect("it can be kept"),
             Method::Protection => {
-                let words = pages.concat().into_iter().map(AtomicU64::new).collect();
-                let shield = Shield { method, parts: vec![Part { extent: ram.extents()[0], kept: words }] };
+                let shield = Shield { method, parts: vec![Part::new(ram.extents()[0], pages.concat())] };
                 shield.keep_all().expect("it can be kept");
                 shield
             }
@@ -218,6 +222,34 @@ mod tests {
             ram.shield(Arc::clone(shield));
         }
         (ram, shield)
+    }
+
+    #[test]
+    fn a_shield_over_nothing_asks_the_kernel_for_nothing() {
+        // No memory is there: any call on it would fail.
+        let nowhere = Extent { gpa: 0, host: 0, size: 64 * PAGE_SIZE };
+        let shield = Shield::raise(&[nowhere], vec![vec![0]]).expect("nothing to keep");
+        assert!(!shield.keeps(0));
+        assert_eq!(shield.open(0).expect("it is open"), 0);
+        shield.lower().expect("nothing to open");
+    }
+
+    #[test]
+    fn pages_open_even_without_a_mapping_left_to_split() {
+        // Every second page would take more mappings than vm.max_map_count (65,530 by default) allows.
+        const PAGES: u64 = 68 << 10;
+        let ram = Ram::new(PAGES * PAGE_SIZE, Backing::Anonymous, true).expect("272 MiB can be mapped");
+        let part = Part::new(ram.extents()[0], vec![!0; (PAGES / 64) as usize]);
+        let shield = Shield { method: Method::Protection, parts: vec![part] };
+        shield.keep_all().expect("it can be kept");
+        let opened: Vec<u64> =
+            (0..PAGES).step_by(2).map(|page| shield.open(page * PAGE_SIZE).expect("it opens")).collect();
+        assert!((0..PAGES).step_by(2).all(|page| !shield.keeps(page * PAGE_SIZE)));
+        let kept = (0..PAGES).filter(|page| shield.keeps(page * PAGE_SIZE)).count() as u64;
+        assert_eq!(opened.iter().sum::<u64>(), PAGES - kept, "each page is told once");
+        if fs::read_to_string("/proc/sys/vm/max_map_count").is_ok_and(|text| text.trim() == "65530") {
+            assert!(opened.iter().any(|pages| *pages > 1), "single pages went all the way");
+        }
     }
 
     #[test]
