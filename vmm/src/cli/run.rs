@@ -54,7 +54,8 @@ starts as that protocol says, with an interrupt controller and a timer where KVM
 its ELF entry in 64-bit mode: interrupts off, RDI = the PVH start info, a 64 KiB stack, the first 4 GiB mapped \
 one to one and the first GiB also at 0xffffffff80000000. Both have a serial port at 3f8h (--console shows it), \
 a keyboard controller that can reset, and an exit port: writing V to F4h ends the run with status (V << 1) | 1, \
-as with QEMU's isa-debug-exit. HLT with interrupts off and a reset end it with status 0, a triple fault with 125.
+as with QEMU's isa-debug-exit. HLT with interrupts off and a reset end it with status 0, a triple fault with 125. \
+There are no ACPI or MP tables: Linux needs nolapic on its command line, or it waits for its timer.
 
 Exit status: the program's own; 128+N if signal N ended the program or the lab; 124 if the timeout \
 passed; 125 if the lab failed.
@@ -64,7 +65,7 @@ Examples:
   pagelab run demand-paging -o faults.pagelab -- --pages 1000 --pattern random
   pagelab run ./sort --stdin words.txt --console > sorted.txt
   pagelab run ./server --env PORT=80 --memory 256M --timeout 10 --json
-  pagelab run --kernel vmlinux --memory 256M --append 'console=ttyS0 panic=-1'";
+  pagelab run --kernel vmlinux --memory 256M --append 'console=ttyS0 panic=-1 nolapic'";
 
 /// Runs a program in a fresh VM, records its page faults, and reports.
 #[derive(Args, Debug)]
