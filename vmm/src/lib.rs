@@ -14,4 +14,5 @@ pub mod program;
 pub mod report;
 pub mod run;
 pub mod trace;
+pub mod trap;
 pub mod vm;

@@ -7,14 +7,17 @@ use std::{path::Path, thread, time::Duration};
 use pagelab::{
     run::{RunConfig, RunOutcome, Start, run as lab_run},
     trace::Input,
+    trap::{TrapConfig, TrapMethod},
     vm::{
         Backing, Image,
+        symbols::Symbols,
         vcpu::{BULK_LIMIT, End},
     },
 };
 use pagelab_abi::{
     code::BulkKind,
     event::Bulk,
+    layout::KERNEL_PHYS,
     port,
     record::RECORD_SIZE,
     ring::{HEAD_OFFSET, RECORDS_OFFSET, TAIL_OFFSET},
@@ -49,6 +52,10 @@ fn record(code: &Code, sources: &str) -> RunOutcome {
 }
 
 fn record_into(directory: &Path, code: &Code, sources: &str) -> RunOutcome {
+    record_with(directory, code, sources, None)
+}
+
+fn record_with(directory: &Path, code: &Code, sources: &str, trap: Option<TrapConfig>) -> RunOutcome {
     lab_run(RunConfig {
         start: Start::now(),
         kernel: Image::Flat(&code.0),
@@ -63,6 +70,7 @@ fn record_into(directory: &Path, code: &Code, sources: &str) -> RunOutcome {
         sources: sources.parse().expect("valid sources"),
         source_options: Default::default(),
         prefault: false,
+        trap,
         run_file: directory.join("run.plab"),
         console: None,
         stop: None,
@@ -83,6 +91,37 @@ fn a_nonsense_head_is_told_and_the_ring_goes_on() {
     assert_eq!(protocol_errors(&inputs).len(), 1, "{:?}", protocol_errors(&inputs));
     let records: usize = inputs.iter().map(|input| if let Input::Records(r) = input { r.len() } else { 0 }).sum();
     assert_eq!(records, 4);
+}
+
+#[test]
+fn wild_traps_are_told_and_do_no_harm() {
+    need_kvm();
+    let trap = || TrapConfig {
+        method: TrapMethod::Port,
+        stop: Some("then=go".parse().expect("valid")),
+        symbols: Symbols::default(),
+        show: None,
+    };
+    // R8 leads to zeros, nowhere, beyond RAM, across its end, to noise.
+    let data = noise(4096);
+    let mut code = Code::default().clock();
+    for r8 in [0, u64::MAX, 1 << 63, 0xc000_0000, NOTHING, 0xff_ffff, KERNEL_PHYS + 4096] {
+        // mov r8, imm64
+        code = code.bytes(&[0x49, 0xb8]).bytes(&r8.to_le_bytes()).out(port::FAULT_TRAP, 0);
+    }
+    // A structure whose registers are in RAM, and whose VMA and name are wild.
+    let told = KERNEL_PHYS + 8192;
+    let code = code.bytes(&[0x49, 0xb8]).bytes(&told.to_le_bytes()).out(port::FAULT_TRAP, 0).out(port::EXIT, 0);
+    let mut bytes = with_data(code, 4096, &data).0;
+    bytes.resize(8192, 0xff);
+    bytes.extend_from_slice(&KERNEL_PHYS.to_le_bytes());
+    bytes.extend_from_slice(&[0xff; 72]);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let outcome = record_with(directory.path(), &Code(bytes), "guest", Some(trap()));
+    assert_eq!(outcome.ending.exit_status, 0, "{:?}", outcome.ending.diagnosis);
+    let fact = |key: &str| outcome.ending.facts.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    // Zeros at 0, and the last structure, can be read as what they are taken for.
+    assert_eq!((fact("trapped"), fact("protocol_errors")), (Some("2".to_owned()), Some("6".to_owned())));
 }
 
 #[test]

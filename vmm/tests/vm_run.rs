@@ -34,6 +34,7 @@ fn config<'a>(code: &'a Code, directory: &Path, sources: &str) -> RunConfig<'a> 
         sources: sources.parse().expect("valid sources"),
         source_options: Default::default(),
         prefault: false,
+        trap: None,
         run_file: directory.join("run.plab"),
         console: None,
         stop: None,

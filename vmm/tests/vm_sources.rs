@@ -132,6 +132,7 @@ fn run_with(source: &'static dyn FaultSource, timeout: Duration) -> Result<RunOu
         sources: Sources { guest: false, host: vec![source] },
         source_options: Default::default(),
         prefault: false,
+        trap: None,
         run_file: directory.path().join("run.plab"),
         console: None,
         stop: None,

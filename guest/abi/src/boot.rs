@@ -61,6 +61,8 @@ bitflags::bitflags! {
         const CPUID_FAULTING = 1 << 1;
         /// Ring 3 runs natively and ring 0 in KVM's emulator: KVM over PVM, with shadow paging.
         const RING_0_EMULATED = 1 << 2;
+        /// Ring [`crate::port::FAULT_TRAP`] after every page fault of the program.
+        const TRAP_FAULTS = 1 << 3;
     }
 }
 

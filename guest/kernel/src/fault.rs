@@ -1,19 +1,16 @@
 //! Page faults of the program, and the faults the kernel takes on its behalf.
 
 pub(crate) mod signal;
+pub(crate) mod trapped;
 mod undecoded;
 
-use pagelab_abi::{boot::CpuidLeaf, code::FaultKind, event};
+use pagelab_abi::{boot::CpuidLeaf, code::FaultKind, event, trap::TrapFrame};
 use pagelab_mm::{
     errno::Errno,
     fault::{self, Access, Fault, Outcome},
 };
 
-use crate::{
-    arch::{cpu, frame::TrapFrame},
-    state::Kernel,
-    user_copy,
-};
+use crate::{arch::cpu, state::Kernel, user_copy};
 
 /// Error-code bits (SDM vol. 3, 4.7).
 const WRITE: u64 = 1 << 1;
@@ -24,6 +21,13 @@ const EXPLAINED: u64 = 0x17;
 /// A page fault in ring 3: resolves it, or ends the program.
 #[inline]
 pub(crate) fn user_fault(kernel: &mut Kernel, frame: &TrapFrame) {
+    let (outcome, access) = resolve(kernel, frame);
+    conclude(kernel, frame, outcome.kind, access);
+}
+
+/// Resolves a fault if it can be, and records it.
+#[inline(always)]
+fn resolve(kernel: &mut Kernel, frame: &TrapFrame) -> (Outcome, Access) {
     let access = match frame.error {
         error if error & WRITE != 0 => Access::Write,
         error if error & FETCH != 0 => Access::Execute,
@@ -35,12 +39,18 @@ pub(crate) fn user_fault(kernel: &mut Kernel, frame: &TrapFrame) {
         Fault { address: frame.fault_address, access, user: true },
     );
     record(kernel, &outcome, frame.fault_address, frame.rip, frame.error as u16, frame.tsc, 0);
+    (outcome, access)
+}
+
+/// Ends a program that cannot go on.
+#[inline(always)]
+fn conclude(kernel: &mut Kernel, frame: &TrapFrame, kind: FaultKind, access: Access) {
     // To go on would fault for ever.
-    if outcome.kind == FaultKind::Spurious && frame.error & !EXPLAINED != 0 {
+    if kind == FaultKind::Spurious && frame.error & !EXPLAINED != 0 {
         signal::unexplained(kernel, frame);
     }
-    if is_fatal(outcome.kind) {
-        signal::page_fault(kernel, frame, outcome.kind, access);
+    if is_fatal(kind) {
+        signal::page_fault(kernel, frame, kind, access);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The files of the initramfs, and where their bytes lie.
 
-use pagelab_abi::boot::MAX_FILES;
+use pagelab_abi::{boot::MAX_FILES, name};
 use pagelab_mm::{
     context::Context,
     file::{FileId, cpio::Archive},
@@ -78,6 +78,14 @@ impl Files {
     /// A file by its index.
     pub(crate) fn entry(&self, index: usize) -> &FileEntry {
         &self.entries[index]
+    }
+
+    /// The text behind the string id of a mapping; empty for 0. A file's is its path without the slash.
+    pub(crate) fn name(&self, id: u32) -> &'static [u8] {
+        if let Some((_, text)) = name::RESERVED.iter().find(|(reserved, _)| *reserved == id) {
+            return text.as_bytes();
+        }
+        self.entries[..self.count].iter().find(|entry| entry.name == id).map_or(&[], |entry| entry.path)
     }
 
     /// What the program has as standard input.

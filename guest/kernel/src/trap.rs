@@ -1,13 +1,12 @@
 //! What each trap means.
 #![expect(unsafe_code, reason = "a trap takes the kernel's state")]
 
-use pagelab_abi::layout::TASK_SIZE;
+use pagelab_abi::{layout::TASK_SIZE, trap::TrapFrame};
 
 use crate::{
     arch::{
         descriptors::{USER_CODE, USER_DATA},
-        entry::{SYSCALL_VECTOR, syscall_address},
-        frame::TrapFrame,
+        entry::{SYSCALL_VECTOR, TRAPPED_PAGE_FAULT, syscall_address},
     },
     fault::{self, signal},
     state::{self, Kernel},
@@ -42,19 +41,24 @@ pub(crate) extern "C" fn trap(frame: &mut TrapFrame) {
     let vector = frame.vector;
     match vector {
         PAGE_FAULT if !is_broken_syscall(kernel, frame) => fault::user_fault(kernel, frame),
-        PAGE_FAULT => {
-            frame.rip = frame.rcx;
-            frame.rflags = frame.r11;
-            system_call(kernel, frame);
-        }
+        PAGE_FAULT => broken_system_call(kernel, frame),
         SYSCALL_VECTOR => system_call(kernel, frame),
         GENERAL_PROTECTION if frame.error == 0 && fault::emulate_cpuid(kernel, frame) => {}
+        TRAPPED_PAGE_FAULT if !is_broken_syscall(kernel, frame) => fault::trapped::user_fault(kernel, frame),
+        TRAPPED_PAGE_FAULT => broken_system_call(kernel, frame),
         _ => signal::exception(kernel, frame, vector),
     }
     // IRETQ to a non-canonical address would fault in ring 0.
     if frame.rip >= TASK_SIZE {
         signal::bad_return(kernel, frame);
     }
+}
+
+/// A system call that came as a page fault.
+fn broken_system_call(kernel: &mut Kernel, frame: &mut TrapFrame) {
+    frame.rip = frame.rcx;
+    frame.rflags = frame.r11;
+    system_call(kernel, frame);
 }
 
 fn system_call(kernel: &mut Kernel, frame: &mut TrapFrame) {
@@ -82,6 +86,6 @@ fn is_broken_syscall(kernel: &Kernel, frame: &TrapFrame) -> bool {
 fn kernel_trap(frame: &TrapFrame) -> ! {
     panic!(
         "ring 0 raised exception {} (error code {:#x}) at {:#x}; CR2 is {:#x}, RSP {:#x}",
-        frame.vector, frame.error, frame.rip, frame.fault_address, frame.rsp
+        frame.vector as u8, frame.error, frame.rip, frame.fault_address, frame.rsp
     );
 }

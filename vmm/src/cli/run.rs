@@ -27,9 +27,11 @@ use crate::{
     program::{self, Program},
     report,
     run::{LAB_STATUS, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
+    trap::{StopAt, StopHook, TrapConfig, TrapMethod},
     vm::{
         Backing, Image,
         foreign::{Entry, Foreign},
+        symbols::Symbols,
         vcpu::ConsoleHook,
     },
 };
@@ -58,11 +60,19 @@ as with QEMU's isa-debug-exit. HLT with interrupts off and a reset end it with s
 There are no ACPI or MP tables: Linux needs nolapic on its command line, or it waits for its timer.
 
 Exit status: the program's own; 128+N if signal N ended the program or the lab; 124 if the timeout \
-passed; 125 if the lab failed.
+passed; 123 if --stop-at ended the run; 125 if the lab failed.
+
+Guest faults trapped: with --trap the host stops the guest at each page fault and counts it beside the guest's own record. \
+With --stop-at it looks for one and prints its state on standard error: registers, instruction, page-table walk before and \
+after, VMA, the faults before. CONDITIONS, separated by commas, must all hold: kind=NAME (as reports show it; not by \
+breakpoint), gva=0xADDRESS or gva=0xSTART-0xEND (by page), rip=0xADDRESS or a range, count=N (the Nth fault that matches; \
+1 if not given). then=end, which is the default, ends the run with status 123; then=go prints every match from the Nth on \
+and lets the guest go on.
 
 Examples:
   pagelab run hello
   pagelab run demand-paging -o faults.pagelab -- --pages 1000 --pattern random
+  pagelab run demand-paging --trap port --stop-at kind=anon_write,count=3 -- --pages 10
   pagelab run ./sort --stdin words.txt --console > sorted.txt
   pagelab run ./server --env PORT=80 --memory 256M --timeout 10 --json
   pagelab run --kernel vmlinux --memory 256M --append 'console=ttyS0 panic=-1 nolapic'";
@@ -98,6 +108,13 @@ pub(super) struct RunArgs {
     /// Fill guest memory before the start, and KVM's translations where KVM can: a baseline without host faults.
     #[arg(long)]
     prefault: bool,
+    /// Stop the guest at each of its page faults: port (the guest's kernel tells the host once it has handled it) or
+    /// breakpoint (a hardware breakpoint on the kernel's page-fault entry, before it is handled).
+    #[arg(long, value_name = "METHOD", value_parser = values::trap_method)]
+    trap: Option<TrapMethod>,
+    /// Print the state at a trapped fault, and end the run there or go on; see below.
+    #[arg(long, value_name = "CONDITIONS", requires = "trap")]
+    stop_at: Option<StopAt>,
     /// Guest memory, with suffix K, M or G.
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = values::memory)]
     memory: u64,
@@ -132,6 +149,8 @@ struct Launch<'a> {
     initramfs: &'a [u8],
     program: String,
     args: Vec<String>,
+    /// For what `--stop-at` shows.
+    symbols: Symbols,
     facts: Vec<(String, String)>,
 }
 
@@ -174,6 +193,7 @@ impl RunArgs {
                 initramfs: &initramfs,
                 program: program.guest_path(),
                 args: std::iter::once(program.guest_path()).chain(self.args.iter().cloned()).collect(),
+                symbols: self.symbols(|| Symbols::of_program(&program.elf)),
                 facts: kernel.iter().map(|kernel| ("kernel".to_owned(), kernel.path.clone())).collect(),
             },
         )
@@ -206,6 +226,7 @@ impl RunArgs {
                 initramfs: &[],
                 program: kernel.path.clone(),
                 args: vec![kernel.path.clone(), command_line.to_owned()],
+                symbols: self.symbols(|| Symbols::from_elf(&kernel.elf)),
                 facts: vec![
                     ("kernel".to_owned(), kernel.path.clone()),
                     ("boot_protocol".to_owned(), entry.name().to_owned()),
@@ -218,6 +239,7 @@ impl RunArgs {
         let (mut sources, mut facts) = self.sources();
         sources.guest &= !matches!(launch.kernel, Image::Foreign(_));
         facts.extend(launch.facts);
+        facts.extend(self.stop_at.iter().map(|stop| ("stop_at".to_owned(), stop.to_string())));
         let run_file = match &self.output {
             Some(path) => path.clone(),
             None => default_path::run_file(launch.name, jiff::Timestamp::now())?,
@@ -242,6 +264,7 @@ impl RunArgs {
                 tracepoint_buffer: usize::try_from(self.tracepoint_buffer).unwrap_or(usize::MAX),
             },
             prefault: self.prefault,
+            trap: self.trap_config(launch.symbols),
             run_file,
             console: self.console.then(|| Box::new(show) as ConsoleHook),
             stop: Some(stopped),
@@ -251,6 +274,16 @@ impl RunArgs {
         let outcome = outcome?;
         self.report(&outcome)?;
         Ok(outcome.ending.exit_status)
+    }
+
+    /// Names for the addresses that stops show: reading them takes time, so it is done only if there may be stops.
+    fn symbols(&self, read: impl FnOnce() -> Symbols) -> Symbols {
+        self.stop_at.as_ref().map(|_| read()).unwrap_or_default()
+    }
+
+    fn trap_config(&self, symbols: Symbols) -> Option<TrapConfig> {
+        let show: StopHook = Box::new(|text| eprint!("pagelab: {text}"));
+        Some(TrapConfig { method: self.trap?, stop: self.stop_at.clone(), symbols, show: Some(show) })
     }
 
     /// What to record, and what the run file must say of it: what was not asked for by name may be missing.

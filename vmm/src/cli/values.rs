@@ -4,6 +4,8 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use pagelab_abi::layout::{MAX_MEMORY, MIN_MEMORY, PAGE_SIZE};
 
+use crate::trap::TrapMethod;
+
 /// Smallest and largest buffer.
 const BUFFER: RangeInclusive<u64> = 4 << 10..=1 << 30;
 
@@ -50,6 +52,13 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
         .and_then(|duration| Duration::try_from(duration).ok())
         .filter(|duration| (Duration::from_millis(1)..=Duration::from_secs(3600)).contains(duration))
         .ok_or_else(|| "a time from 1ms to 1h with its unit, such as 100ms or 2s".to_owned())
+}
+
+/// How guest faults are trapped.
+pub(super) fn trap_method(text: &str) -> Result<TrapMethod, String> {
+    let methods = [TrapMethod::Port, TrapMethod::Breakpoint];
+    let found = methods.into_iter().find(|method| method.name() == text);
+    found.ok_or_else(|| "faults are trapped by port or by breakpoint".to_owned())
 }
 
 /// An environment variable, `NAME=VALUE`.

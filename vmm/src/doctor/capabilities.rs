@@ -1,9 +1,9 @@
 //! KVM's capabilities that the lab uses (Linux: Documentation/virt/kvm/api.rst), one row each.
 
 use kvm_bindings::{
-    KVM_CAP_BINARY_STATS_FD, KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, KVM_CAP_GUEST_DEBUG_HW_BPS,
-    KVM_CAP_IMMEDIATE_EXIT, KVM_CAP_IRQCHIP, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_CAP_MEMORY_FAULT_INFO,
-    KVM_CAP_PRE_FAULT_MEMORY, KVM_CAP_USER_MEMORY,
+    KVM_CAP_BINARY_STATS_FD, KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, KVM_CAP_IMMEDIATE_EXIT,
+    KVM_CAP_IRQCHIP, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_CAP_MEMORY_FAULT_INFO, KVM_CAP_PRE_FAULT_MEMORY,
+    KVM_CAP_USER_MEMORY,
 };
 use kvm_ioctls::Kvm;
 
@@ -76,13 +76,6 @@ const CAPABILITIES: &[Capability] = &[
         required: false,
         fix: "boot Linux 5.2 or later",
     },
-    Capability {
-        name: "kvm_hardware_breakpoints",
-        why: "without them the guest's page faults cannot be trapped without its help (--trap breakpoint)",
-        numbers: &[KVM_CAP_GUEST_DEBUG_HW_BPS],
-        required: false,
-        fix: "use a host with VT-x or SVM (scripts/nested-vm.sh has both); --trap port works here",
-    },
 ];
 
 /// One row a capability. Without KVM none of them can be known.
@@ -108,12 +101,12 @@ mod tests {
 
     #[test]
     fn a_capability_is_there_or_missing_or_unknown() {
-        let [user_memory, .., breakpoints] = CAPABILITIES else { panic!("there are several") };
+        let [user_memory, .., dirty_protect] = CAPABILITIES else { panic!("there are several") };
         assert_eq!(row(user_memory, Some(1)).status, Status::Ok);
         let missing = row(user_memory, Some(0));
         assert!(missing.required && missing.fix.is_some());
-        assert_eq!(row(breakpoints, None).status, Status::Unknown);
-        assert!(!row(breakpoints, Some(-1)).required);
+        assert_eq!(row(dirty_protect, None).status, Status::Unknown);
+        assert!(!row(dirty_protect, Some(-1)).required);
         assert_eq!(checks(None).len(), CAPABILITIES.len());
     }
 }

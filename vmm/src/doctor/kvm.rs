@@ -5,10 +5,14 @@ use std::{fs, os::unix::fs::MetadataExt};
 use kvm_ioctls::{Kvm, VcpuFd};
 
 use super::{Check, capabilities, host::Host, mmu};
-use crate::vm::{
-    VmError, clock,
-    cpu::{self, CpuidView},
-    machine::{KVM_DEVICE, open_kvm},
+use crate::{
+    faults::Probe,
+    trap,
+    vm::{
+        VmError, clock,
+        cpu::{self, CpuidView},
+        machine::{KVM_DEVICE, open_kvm},
+    },
 };
 
 const KVM: (&str, &str) = ("kvm", "without KVM no guest can run");
@@ -21,6 +25,10 @@ const TSC: (&str, &str) =
 const STABLE: (&str, &str) = (
     "tsc_stable",
     "without it KVM moves the guest's clock during a run, and a host fault may be joined to the wrong guest fault",
+);
+const BREAKPOINTS: (&str, &str) = (
+    "kvm_hardware_breakpoints",
+    "without them the guest's page faults cannot be trapped without its help (--trap breakpoint)",
 );
 const HZ: (&str, &str) = ("tsc_frequency", "without it times in nanoseconds rest on a measurement made during the run");
 
@@ -48,6 +56,12 @@ pub(super) fn checks(host: &Host) -> Vec<Check> {
         Err(_) => [CPUID, TSC, HZ].map(|(name, why)| Check::unknown(name, why, "KVM has to be there first")).into(),
     });
     checks.extend(capabilities::checks(kvm.as_ref().ok()));
+    let (name, why) = BREAKPOINTS;
+    checks.push(match kvm.is_ok().then(trap::probe_breakpoint) {
+        None => Check::unknown(name, why, "KVM has to be there first"),
+        Some(Probe::Available) => Check::ok(name, why, "one was tried: it stops a guest"),
+        Some(Probe::Missing(missing)) => Check::missing(name, why, missing.why, missing.remedy),
+    });
     checks
 }
 

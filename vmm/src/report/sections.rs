@@ -9,7 +9,10 @@ use super::{
     kvm, memory_use,
     table::Rows,
 };
-use crate::analysis::{HostFaults, NOT_JOINED, Percentiles, Summary};
+use crate::{
+    analysis::{HostFaults, NOT_JOINED, Percentiles, Summary},
+    run::STOP_AT_STATUS,
+};
 
 /// The lines of `/proc/meminfo` that the report shows.
 const MEMORY_LINES: &[&str] =
@@ -111,6 +114,7 @@ fn verdict(summary: &Summary) -> String {
         (None, _) if end.is_some() => parts.extend(end),
         (Some(status), _) if status & 0x7f != 0 => parts.push(format!("killed by {}", signal(status & 0x7f))),
         (Some(_), _) => {}
+        (None, Some(status)) if status == i64::from(STOP_AT_STATUS) => parts.push("ended by --stop-at".into()),
         (None, Some(124)) => parts.push("timed out".into()),
         (None, Some(125)) => parts.push("the lab failed".into()),
         (None, _) if summary.fact("boot_protocol").is_some() => parts.push("the kernel did not end".into()),

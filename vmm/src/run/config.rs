@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{
     faults::{self, FaultSource, Missing, Probe, SourceOptions},
+    trap::TrapConfig,
     vm::{Backing, Image, TraceWindow, clock, vcpu::ConsoleHook},
 };
 
@@ -207,6 +208,8 @@ pub struct RunConfig<'a> {
     pub source_options: SourceOptions,
     /// Fill guest memory before the start, so that the host has no faults during the run.
     pub prefault: bool,
+    /// Whether the host stops the guest at its page faults.
+    pub trap: Option<TrapConfig>,
     /// Where the run file goes.
     pub run_file: PathBuf,
     /// Called with the program's output as it comes.

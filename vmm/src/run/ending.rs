@@ -12,6 +12,8 @@ use crate::{
     },
 };
 
+/// Exit status of a run that the user's own `--stop-at` ended.
+pub const STOP_AT_STATUS: i32 = 123;
 /// Exit status of a run whose timeout passed, as timeout(1) has it.
 pub const TIMEOUT_STATUS: i32 = 124;
 /// Exit status of a run that the lab could not bring to the program's own end.
@@ -45,6 +47,7 @@ pub(super) fn ending(
             complete = true;
             (exit_status(*wait_status), None)
         }
+        (_, End::StopAt { .. }) => (STOP_AT_STATUS, None),
         (Cause::Timeout(limit), End::Stopped) => {
             (TIMEOUT_STATUS, Some(format!("the guest had not ended after {limit:?}")))
         }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     faults::{ActiveSource, FaultError, Tally, Watch},
     trace::{Ending, Images, Input, RunBound},
+    trap::{TrapMethod, Trapping},
     vm::{
         Image, Program, Vm, VmConfig, clock,
         foreign::Devices,
@@ -38,6 +39,7 @@ pub(super) fn create(config: &RunConfig<'_>) -> Result<Vm, LabError> {
         program,
         seed: config.seed,
         trace: config.sources.guest,
+        trap_faults: config.trap.as_ref().is_some_and(|trap| trap.method == TrapMethod::Port),
     })?)
 }
 
@@ -50,6 +52,9 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
         let _ = sink.send(Input::Fact("tsc_hz", hz.to_string()));
     }
     let prefault = config.prefault.then(|| prefault::populate(&slots, &vcpu)).transpose()?;
+    let trap = config.trap.take();
+    let trap = trap.map(|trap| Trapping::start(trap, config.kernel, &vcpu, ram.clone(), sink.clone())).transpose()?;
+    let (trapping, trap_hook) = trap.unzip();
     let counters = Arc::new(Counters::of(slots.vm(), &vcpu));
     let status = Arc::new(VcpuStatus::default());
     let devices = wiring.map(|wiring| Devices::new(wiring, sink.clone(), config.console.take()));
@@ -71,6 +76,7 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     let mut sources = start(config, &watch)?;
     let mut hooks: Vec<Box<dyn VcpuHook>> = sources.iter_mut().filter_map(|source| source.hook()).collect();
     hooks.extend(devices.map(|devices| Box::new(devices) as Box<dyn VcpuHook>));
+    hooks.extend(trap_hook);
     log::debug!("ready for the first instruction after {:?}", config.start.instant.elapsed());
     let begin = Instant::now();
     let running = waiting.start(hooks);
@@ -101,6 +107,7 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     facts.push(("cpuid".to_owned(), cpuid.name().to_owned()));
     facts.extend(prefault.map(|done| ("prefault".to_owned(), done.name().to_owned())));
     facts.extend(counters.read().into_iter().map(|(name, value)| (format!("kvm.{name}"), value.to_string())));
+    facts.extend(trapping.iter().flat_map(Trapping::facts));
     let drift = if tsc_offset_zero { clock::tsc_offset(&finished.vcpu).unwrap_or(0) } else { 0 };
     if drift != 0 {
         log::warn!("this host's TSC is not stable: the guest's moved by {drift} ticks against it");

@@ -10,11 +10,12 @@ mod wait;
 use std::{fs, io, path::PathBuf, thread};
 
 pub use config::{RunConfig, Sources, SourcesError, Start, StopHandle, StopListener, stop_pair};
-pub use ending::{LAB_STATUS, TIMEOUT_STATUS};
+pub use ending::{LAB_STATUS, STOP_AT_STATUS, TIMEOUT_STATUS};
 
 use crate::{
     faults::FaultError,
     trace::{Ending, Recorder, RunFileError},
+    trap::TrapError,
     vm::{
         VmError,
         machine::{host_mmu, is_pvm},
@@ -28,6 +29,9 @@ pub enum LabError {
     /// The machine.
     #[error(transparent)]
     Vm(#[from] VmError),
+    /// The trap of guest faults.
+    #[error(transparent)]
+    Trap(#[from] TrapError),
     /// A source of host faults.
     #[error(transparent)]
     Source(#[from] FaultError),
@@ -52,7 +56,11 @@ impl LabError {
     /// Whether the guest cannot have run one instruction.
     fn before_start(&self) -> bool {
         match self {
-            LabError::Vm(_) | LabError::Source(_) | LabError::TraceWindow(_) | LabError::Thread(_) => true,
+            LabError::Vm(_)
+            | LabError::Trap(_)
+            | LabError::Source(_)
+            | LabError::TraceWindow(_)
+            | LabError::Thread(_) => true,
             LabError::RunFile(_) | LabError::VcpuDied | LabError::VcpuStuck => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use pagelab_abi::{event::Bulk, record::Record};
+use pagelab_abi::{code::FaultKind, event::Bulk, record::Record};
 
 use crate::vm::tables::PageTables;
 
@@ -46,6 +46,15 @@ pub enum Input {
     Images(Images),
     /// A count, as it stands.
     Sample(Sample),
+    /// A page fault of the guest was trapped.
+    Trap(Trap),
+    /// The lab has something to say that belongs into the run file.
+    Message {
+        /// What sort of thing, such as `stop`.
+        kind: &'static str,
+        /// Several lines.
+        text: String,
+    },
     /// A row of the `run` view that is known before the end.
     Fact(&'static str, String),
     /// The guest broke a rule of the boundary (head beyond the ring, bad bulk address ...): said in the report.
@@ -226,6 +235,25 @@ pub struct Sample {
     pub value: u64,
     /// Of exits: ticks from exit to entry, all together.
     pub ticks: Option<u64>,
+}
+
+/// A page fault of the guest, as the host saw it when it trapped it.
+#[derive(Clone, Copy, Debug)]
+pub struct Trap {
+    /// The vCPU.
+    pub vcpu: u16,
+    /// Host TSC.
+    pub tsc: u64,
+    /// How it was trapped, such as `port`.
+    pub method: &'static str,
+    /// Faulting guest-virtual address.
+    pub gva: u64,
+    /// The CPU's error code (SDM vol. 3, 4.7).
+    pub error_code: u64,
+    /// Instruction that faulted.
+    pub rip: u64,
+    /// How it was resolved, where the trap knows it.
+    pub kind: Option<FaultKind>,
 }
 
 /// A count over an interval of time.

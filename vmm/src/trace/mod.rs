@@ -21,7 +21,7 @@ pub use decode::{Decoded, Decoder, Event, StreamHealth};
 pub use error::RunFileError;
 pub use input::{
     Access, CopyTally, Ending, HostFault, HostFaultKind, Images, Input, Interval, KvmEvent, RunBound, Sample,
-    SampleKind, Stage,
+    SampleKind, Stage, Trap,
 };
 pub(crate) use join::is_ram;
 pub use recorder::Recorder;

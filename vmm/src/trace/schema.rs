@@ -1,6 +1,6 @@
 //! The run file's tables and views (schema version 1).
 //!
-//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `fault_chain`, `present`, `page_table_entry`, `kvm_event`, `stat_sample`, `eviction`, `dirty_interval`, `frame_event`, `slab_event`, `vma_event`,
+//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `fault_chain`, `present`, `page_table_entry`, `kvm_event`, `stat_sample`, `eviction`, `dirty_interval`, `trap`, `frame_event`, `slab_event`, `vma_event`,
 //! `syscall`, `process`, `snapshot`, `vma_snapshot`, `counter_snapshot`, `console`, `message`, `check_result`,
 //! `check_skipped`.
 //!
@@ -67,6 +67,9 @@ CREATE TABLE raw_present(moment INTEGER NOT NULL, start INTEGER NOT NULL, end IN
 CREATE TABLE raw_page_table_entry(
   level INTEGER NOT NULL, pfn INTEGER NOT NULL, idx INTEGER NOT NULL, gva INTEGER NOT NULL, value INTEGER NOT NULL,
   PRIMARY KEY (level, pfn, idx)) STRICT, WITHOUT ROWID;
+CREATE TABLE raw_trap(
+  id INTEGER PRIMARY KEY, vcpu INTEGER NOT NULL, tsc INTEGER NOT NULL, method TEXT NOT NULL, gva INTEGER NOT NULL,
+  error_code INTEGER NOT NULL, rip INTEGER NOT NULL, kind INTEGER) STRICT;
 CREATE TABLE raw_frame_event(
   id INTEGER PRIMARY KEY, vcpu INTEGER NOT NULL, pid INTEGER NOT NULL, tsc INTEGER NOT NULL, op INTEGER NOT NULL,
   pfn INTEGER NOT NULL, frames INTEGER NOT NULL, frame_order INTEGER NOT NULL, zone INTEGER NOT NULL,
@@ -164,6 +167,8 @@ CREATE VIEW kvm_event AS SELECT id, vcpu, tsc, {name kvm_event event} AS name, r
 CREATE VIEW eviction AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 1;
 CREATE VIEW dirty_interval AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 2;
 CREATE VIEW stat_sample AS SELECT id, tsc, {name sample_kind kind} AS kind, name, value, ticks FROM raw_sample;
+CREATE VIEW trap AS SELECT id, tsc, vcpu, method, {hex gva} AS gva, error_code, {hex rip} AS rip,
+  CASE WHEN kind IS NOT NULL THEN {name fault_kind kind} END AS kind FROM raw_trap;
 CREATE VIEW frame_event AS SELECT id, tsc, {name frame_op op} AS op, pfn, frame_order, {name zone zone} AS zone,
   {name migrate_type migratetype} AS migratetype, printf('0x%x', gfp) AS gfp, {name owner owner} AS owner,
   (SELECT text FROM raw_string s WHERE s.id = call_site) AS call_site, frames, vcpu, pid FROM raw_frame_event;
@@ -275,7 +280,7 @@ mod tests {
         let mut views = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'").expect("valid");
         let names: Vec<String> =
             views.query_map([], |row| row.get(0)).expect("runs").map(|name| name.expect("text")).collect();
-        assert_eq!(names.len(), 22);
+        assert_eq!(names.len(), 23);
         for name in names {
             conn.query_row(&format!("SELECT count(*) FROM {name}"), [], |_| Ok(())).expect(&name);
             conn.prepare(&format!("SELECT * FROM {name}")).expect(&name);

@@ -14,7 +14,7 @@ use rusqlite::{Connection, Params, params, types::Value};
 use super::{
     bulk::Parts,
     decode::{Decoded, Decoder, Event},
-    input::{Ending, HostFault, Images, Input, Interval, KvmEvent, Sample},
+    input::{Ending, HostFault, Images, Input, Interval, KvmEvent, Sample, Trap},
     join, same_fault, schema,
     snapshot::{self, Halves, Origin},
     symbolize,
@@ -26,7 +26,7 @@ const MAX_OPEN_CALLS: usize = 4096;
 /// Broken rules that are written down one by one; the rest are only counted.
 const MAX_PROTOCOL_ERRORS: u64 = 1000;
 /// What keys of the `run` view end with whose values are numbers.
-const NUMERIC_KEYS: &[&str] = &["_bytes", "_ns", "_hz", "_ticks", "seed", "exit_status", "protocol_errors"];
+const NUMERIC_KEYS: &[&str] = &["_bytes", "_ns", "_hz", "_ticks", "seed", "exit_status", "protocol_errors", "trapped"];
 
 /// What a key of the `run` view has in it that is a counter of KVM's or of a source's, a number too: `kvm.exits`.
 const COUNTER_MARK: char = '.';
@@ -105,6 +105,8 @@ impl Writer {
             Input::Sample(sample) => self.sample(&sample),
             Input::Present(bound, ranges) => self.present(bound, &ranges),
             Input::PageTables(tables) => self.page_tables(&tables),
+            Input::Trap(trap) => self.trap(&trap),
+            Input::Message { kind, text } => self.message(None, None, kind, &text),
             Input::ProtocolError(text) => self.protocol_error(&text),
             Input::Images(images) => {
                 self.images = images;
@@ -377,6 +379,21 @@ impl Writer {
         self.insert(
             "INSERT INTO raw_sample VALUES (NULL, ?, ?, ?, ?, ?)",
             params![tsc.cast_signed(), *kind as u8, name, value.cast_signed(), ticks.map(u64::cast_signed)],
+        )
+    }
+
+    fn trap(&mut self, trap: &Trap) -> rusqlite::Result<()> {
+        self.insert(
+            "INSERT INTO raw_trap VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                trap.vcpu,
+                trap.tsc.cast_signed(),
+                trap.method,
+                trap.gva.cast_signed(),
+                trap.error_code.cast_signed(),
+                trap.rip.cast_signed(),
+                trap.kind.map(|kind| kind.0),
+            ],
         )
     }
 

@@ -39,6 +39,9 @@ pub fn headline(finished: &Finished) -> Option<String> {
         ),
         End::Halted => "the guest halted without an exit: nothing could wake it".to_owned(),
         End::Stopped => "the guest was stopped from outside".to_owned(),
+        End::StopAt { fault, condition } => {
+            format!("ended by --stop-at {condition}, at trapped fault {fault}")
+        }
         End::RecorderGone => "the recording ended before the guest did".to_owned(),
         End::WindowFailed(why) => format!("the trace window cannot be read: {why}"),
         End::RunFailed(errno) => format!("KVM_RUN failed: {}", std::io::Error::from_raw_os_error(*errno)),
@@ -67,6 +70,10 @@ fn died(exit: &Exit) -> String {
 /// The fault source must be off: this reads guest memory.
 pub fn describe(finished: &Finished, ram: &Ram, symbols: &Symbols) -> Option<String> {
     let mut text = headline(finished)?;
+    if let End::StopAt { .. } = finished.end {
+        // The state of the program was told when it stopped; the vCPU is in the kernel by now.
+        return Some(text);
+    }
     text.push('\n');
     match (finished.vcpu.get_regs(), finished.vcpu.get_sregs()) {
         (Ok(regs), Ok(sregs)) => state(&mut text, &regs, &sregs, ram, symbols),

@@ -49,6 +49,13 @@ pub enum Exit {
         /// no x86 KVM does.
         gpa: Option<u64>,
     },
+    /// A breakpoint, a single step, or another debug exception, while the host debugs the guest.
+    Debug {
+        /// Guest-virtual address of the instruction it stopped at.
+        address: u64,
+        /// DR6: why.
+        dr6: u64,
+    },
     /// A signal arrived, or an immediate exit was asked for.
     Interrupted,
     /// Something this VMM never asks for.
@@ -79,6 +86,7 @@ pub fn run(vcpu: &mut VcpuFd) -> Result<Exit, kvm_ioctls::Error> {
         VcpuExit::Intr => Exit::Interrupted,
         VcpuExit::FailEntry(reason, _cpu) => Exit::FailEntry(reason),
         VcpuExit::MemoryFault { gpa, .. } => Exit::MemoryFault { gpa: Some(gpa) },
+        VcpuExit::Debug(debug) => Exit::Debug { address: debug.pc, dr6: debug.dr6 },
         VcpuExit::InternalError => internal_error(vcpu.get_kvm_run()),
         other => Exit::Unknown(format!("{other:?}")),
     })

@@ -77,6 +77,8 @@ pub struct VmConfig<'a> {
     pub seed: u64,
     /// Record events in the ring ([`BootFlags::TRACE`]).
     pub trace: bool,
+    /// Have the guest ring a port at each page fault ([`BootFlags::TRAP_FAULTS`]).
+    pub trap_faults: bool,
 }
 
 /// A machine with one vCPU.
@@ -154,6 +156,7 @@ impl Vm {
 fn load(ram: &Ram, vcpu: &VcpuFd, config: &VmConfig<'_>, cpuid: CpuidView, window: Extent) -> Result<(), VmError> {
     let mut flags = BootFlags::empty();
     flags.set(BootFlags::TRACE, config.trace);
+    flags.set(BootFlags::TRAP_FAULTS, config.trap_faults);
     flags.set(BootFlags::CPUID_FAULTING, cpuid == CpuidView::Faulting);
     flags.set(BootFlags::RING_0_EMULATED, is_pvm());
     let options = BootOptions { flags, seed: config.seed, window, cpuid: model() };

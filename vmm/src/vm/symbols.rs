@@ -1,6 +1,7 @@
 //! Names for addresses in the guest kernel or its program, from the ELF symbol table.
 
-use object::{Object, ObjectSymbol, SymbolKind, SymbolSection};
+use object::{Object, ObjectKind, ObjectSymbol, SymbolKind, SymbolSection};
+use pagelab_abi::layout::ELF_ET_DYN_BASE;
 
 /// Functions of an ELF file by address.
 #[derive(Debug, Default)]
@@ -31,6 +32,20 @@ impl Symbols {
     /// The address of a file's first instruction, as the file says; `None` of a file that cannot be read.
     pub fn entry(bytes: &[u8]) -> Option<u64> {
         object::File::parse(bytes).ok().map(|file| file.entry())
+    }
+
+    /// Reads the symbol table of a program. One that is position independent is loaded at [`ELF_ET_DYN_BASE`].
+    pub fn of_program(bytes: &[u8]) -> Symbols {
+        let mut symbols = Symbols::from_elf(bytes);
+        if object::File::parse(bytes).is_ok_and(|file| file.kind() == ObjectKind::Dynamic) {
+            symbols.functions.iter_mut().for_each(|(start, ..)| *start = start.wrapping_add(ELF_ET_DYN_BASE));
+        }
+        symbols
+    }
+
+    /// Where a function or label is, by its mangled name.
+    pub fn address(&self, name: &str) -> Option<u64> {
+        self.functions.iter().find(|(.., known)| known == name).map(|(start, ..)| *start)
     }
 
     /// `function+0xoffset` for an address inside a function; `None` elsewhere. A function without a size reaches to the
@@ -67,6 +82,7 @@ mod tests {
         assert_eq!(symbols.name(0x200f).as_deref(), Some("entry+0xf"));
         assert_eq!(symbols.name(0x2014), None);
         assert_eq!(symbols.name(0), None);
+        assert_eq!((symbols.address("entry"), symbols.address("ent")), (Some(0x2000), None));
     }
 
     #[test]

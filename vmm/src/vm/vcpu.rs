@@ -53,6 +53,13 @@ pub enum End {
     Halted,
     /// The VMM asked for it.
     Stopped,
+    /// The user's own stop condition was met.
+    StopAt {
+        /// Which trapped fault it was, from 1.
+        fault: u64,
+        /// The condition.
+        condition: String,
+    },
     /// Nobody takes the recording any more.
     RecorderGone,
     /// An exit that no guest survives.
@@ -252,6 +259,7 @@ impl Loop {
             match hook.exit(&exit, &mut self.task.vcpu) {
                 Handled::No => {}
                 Handled::Yes => return Ok(()),
+                Handled::Refused(text) => return self.protocol_error(text),
                 Handled::End(end) => return Err(end),
             }
         }

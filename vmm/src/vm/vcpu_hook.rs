@@ -11,6 +11,8 @@ pub enum Handled {
     No,
     /// All there was to do; the guest goes on.
     Yes,
+    /// The guest broke a rule of the boundary: what it did, to follow "the guest". It goes on.
+    Refused(String),
     /// The run ends.
     End(End),
 }

@@ -148,6 +148,7 @@ pub(crate) fn config(code: &[u8]) -> VmConfig<'_> {
         program: Program::default(),
         seed: 1,
         trace: true,
+        trap_faults: false,
     }
 }
 

@@ -44,8 +44,12 @@ struct Tables {
 static TABLES: TakeOnce<Tables> =
     TakeOnce::new(Tables { gdt: [0; 10], tss: TaskStateSegment::new(), idt: [const { Entry::missing() }; VECTORS] });
 
-/// Builds the tables and loads them. Called once, before the first trap.
-pub(crate) fn load() {
+/// The page fault's vector.
+const PAGE_FAULT: usize = 14;
+
+/// Builds the tables and loads them. Called once, before the first trap. Whether the host wants to look at page faults
+/// is decided here, by the stub: who does not ask for it pays nothing.
+pub(crate) fn load(trap_faults: bool) {
     let tables = TABLES.take();
 
     tables.tss.privilege_stack_table[0] = VirtAddr::new(entry::stack_top());
@@ -75,9 +79,13 @@ pub(crate) fn load() {
     ];
 
     for (vector, entry) in tables.idt.iter_mut().enumerate() {
+        let stub = match vector {
+            PAGE_FAULT if trap_faults => entry::trapped_page_fault_stub(),
+            _ => entry::stub(vector),
+        };
         // SAFETY: the stub saves every register, and the double fault has a stack of its own.
         unsafe {
-            let options = entry.set_handler_addr(VirtAddr::new(entry::stub(vector)));
+            let options = entry.set_handler_addr(VirtAddr::new(stub));
             options.set_code_selector(KERNEL_CODE);
             match vector {
                 // int3 and into may be executed by programs.

@@ -6,10 +6,9 @@
 
 use core::arch::{asm, global_asm};
 
-use super::{
-    descriptors::{USER_CODE, USER_DATA},
-    frame::TrapFrame,
-};
+use pagelab_abi::trap::TrapFrame;
+
+use super::descriptors::{USER_CODE, USER_DATA};
 
 global_asm!(
     r#"
@@ -35,6 +34,12 @@ trap_stubs:
 .set vector, 0
 .rept 32
     .balign 16
+    .if vector == 14
+        # For `--trap breakpoint`, which knows this place by its name.
+        .global page_fault_entry
+        .type page_fault_entry, @function
+        page_fault_entry:
+    .endif
     .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
     .else
     push 0
@@ -43,6 +48,13 @@ trap_stubs:
     jmp trap_common
     .set vector, vector + 1
 .endr
+
+# Takes the place of stub 14 where the host wants to look at every page fault.
+.balign 16
+.global trapped_page_fault_entry
+trapped_page_fault_entry:
+    push {trapped_page_fault}
+    jmp trap_common
 
 .balign 16
 trap_common:
@@ -121,13 +133,17 @@ syscall_user_rsp:
     user_data = const USER_DATA.0,
     user_code = const USER_CODE.0,
     syscall_vector = const SYSCALL_VECTOR,
+    trapped_page_fault = const TRAPPED_PAGE_FAULT,
 );
 
 /// The "vector" of a system call that came through `syscall`.
 pub(crate) const SYSCALL_VECTOR: u64 = 256;
+/// The "vector" of a page fault that the host wants to look at.
+pub(crate) const TRAPPED_PAGE_FAULT: u64 = 512 + 14;
 
 unsafe extern "C" {
     static trap_stubs: u8;
+    static trapped_page_fault_entry: u8;
     static syscall_entry: u8;
     static __stack_top: u8;
     static __fault_stack_top: u8;
@@ -137,6 +153,11 @@ unsafe extern "C" {
 /// Address of the stub of an exception vector.
 pub(crate) fn stub(vector: usize) -> u64 {
     &raw const trap_stubs as u64 + 16 * vector as u64
+}
+
+/// Address of the page-fault stub for [`TRAPPED_PAGE_FAULT`].
+pub(crate) fn trapped_page_fault_stub() -> u64 {
+    &raw const trapped_page_fault_entry as u64
 }
 
 /// Address that LSTAR holds.

@@ -3,5 +3,4 @@
 pub(crate) mod cpu;
 pub(crate) mod descriptors;
 pub(crate) mod entry;
-pub(crate) mod frame;
 pub(crate) mod port;

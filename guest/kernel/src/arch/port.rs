@@ -3,7 +3,7 @@
 
 use core::arch::asm;
 
-use pagelab_abi::port;
+use pagelab_abi::{port, trap::FaultTrap};
 
 fn out(port: u16, value: u32) {
     // SAFETY: an OUT to a control port touches no memory of ours but the ring, which the host only reads, and `tail`,
@@ -19,6 +19,14 @@ pub(crate) fn doorbell() {
 /// Asks the host to take the bytes that the newest record names.
 pub(crate) fn bulk() {
     out(port::BULK, 0);
+}
+
+/// Shows the host a page fault that has been handled.
+pub(crate) fn fault_trap(trap: &FaultTrap) {
+    // SAFETY: as in `out`; the host reads what R8 leads to, and writes nothing.
+    unsafe {
+        asm!("out dx, eax", in("dx") port::FAULT_TRAP, in("eax") 0, in("r8") trap, options(nostack, preserves_flags));
+    }
 }
 
 /// Ends the run with a wait status.

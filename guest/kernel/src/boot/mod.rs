@@ -10,11 +10,12 @@ use pagelab_abi::{
     event,
     layout::{PAGE_OFFSET, PAGE_SIZE},
     name,
+    trap::TrapFrame,
 };
 use pagelab_mm::{context::Context, frame::Page, memblock::Memblock, page_table::PageTables, space::AddressSpace};
 
 use crate::{
-    arch::{cpu, descriptors, entry, frame::TrapFrame, port},
+    arch::{cpu, descriptors, entry, port},
     exec,
     files::Files,
     machine::KernelMachine,
@@ -39,9 +40,9 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     // SAFETY: the direct map covers all RAM.
     let boot: &'static BootInfo = unsafe { &*((PAGE_OFFSET + boot_info) as *const BootInfo) };
     panic::window_is_mapped(boot.trace_size);
-    descriptors::load();
-    cpu::enable_features(entry::syscall_address());
     let flags = BootFlags::from_bits_retain(boot.flags);
+    descriptors::load(flags.contains(BootFlags::TRAP_FAULTS));
+    cpu::enable_features(entry::syscall_address());
     if flags.contains(BootFlags::CPUID_FAULTING) {
         cpu::enable_cpuid_faulting();
     }

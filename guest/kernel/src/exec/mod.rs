@@ -5,14 +5,11 @@ mod stack;
 
 use core::fmt;
 
-use pagelab_abi::{code::ProcessOp, event};
+use pagelab_abi::{code::ProcessOp, event, trap::TrapFrame};
 use pagelab_mm::{errno::Errno, frame::OutOfMemory};
 
 use crate::{
-    arch::{
-        descriptors::{USER_CODE, USER_DATA},
-        frame::TrapFrame,
-    },
+    arch::descriptors::{USER_CODE, USER_DATA},
     state::Kernel,
 };
 

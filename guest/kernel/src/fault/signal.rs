@@ -2,11 +2,14 @@
 
 use core::fmt;
 
-use pagelab_abi::code::{BulkKind, FaultKind};
+use pagelab_abi::{
+    code::{BulkKind, FaultKind},
+    trap::TrapFrame,
+};
 use pagelab_mm::{fault::Access, vma::VmFlags};
 
 use super::undecoded;
-use crate::{arch::frame::TrapFrame, process::Process, state::Kernel, user_copy};
+use crate::{process::Process, state::Kernel, user_copy};
 
 const SIGILL: u32 = 4;
 const SIGTRAP: u32 = 5;

@@ -13,13 +13,10 @@ mod time;
 pub(crate) use io::Buffers;
 use linux_raw_sys::general as nr;
 pub(crate) use missing::MissingSyscalls;
-use pagelab_abi::event;
+use pagelab_abi::{event, trap::TrapFrame};
 use pagelab_mm::errno::Errno;
 
-use crate::{
-    arch::{cpu, frame::TrapFrame},
-    state::Kernel,
-};
+use crate::{arch::cpu, state::Kernel};
 
 /// The six arguments.
 type Args = [u64; 6];

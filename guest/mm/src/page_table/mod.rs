@@ -109,6 +109,21 @@ impl PageTables {
         Some(Leaf { table, index: index(address, 0) })
     }
 
+    /// The entries that a walk to the page at `address` meets, from the top table down; 0 below the one that ends it.
+    /// The address may be anyone's, also one that the kernel has mapped by a huge page.
+    pub fn entries<M: Machine>(&self, machine: &M, address: u64) -> [u64; TOP as usize + 1] {
+        let mut entries = [0; TOP as usize + 1];
+        let mut table = self.root;
+        for (entry, level) in entries.iter_mut().zip((0..=TOP).rev()) {
+            *entry = machine.pte(table, index(address, level));
+            if !Pte(*entry).is_present() || Pte(*entry).is_huge() {
+                break;
+            }
+            table = Pte(*entry).pfn();
+        }
+        entries
+    }
+
     /// Where the entry of the page at `address` is, if it is in the table that was found last.
     #[inline]
     fn remembered(&self, address: u64) -> Option<Leaf> {

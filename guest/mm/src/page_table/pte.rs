@@ -26,6 +26,8 @@ impl Pte {
     pub const ACCESSED: u64 = 1 << 5;
     /// D: the CPU wrote through the entry.
     pub const DIRTY: u64 = 1 << 6;
+    /// PS, in an entry above the lowest table: it maps a huge page itself.
+    pub const HUGE: u64 = 1 << 7;
     /// With P clear: mapped, but not accessible.
     pub const PROT_NONE: u64 = 1 << 8;
     /// Software: the frame is not counted (the zero page).
@@ -92,6 +94,12 @@ impl Pte {
     #[inline]
     pub fn is_prot_none(self) -> bool {
         self.is_mapped() && !self.is_present()
+    }
+
+    /// Whether it maps a huge page, if it is no entry of a lowest table.
+    #[inline]
+    pub fn is_huge(self) -> bool {
+        self.0 & Self::HUGE != 0
     }
 
     /// Whether writes are allowed.

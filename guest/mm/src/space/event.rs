@@ -43,7 +43,7 @@ impl AddressSpace {
     }
 
     /// The string id of the file or the name that `/proc/PID/maps` shows for a VMA; 0 if none.
-    pub(super) fn name_of<M: Machine, T: Trace>(&self, cx: &Context<M, T>, vma: &Vma) -> u32 {
+    pub fn name_of<M: Machine, T: Trace>(&self, cx: &Context<M, T>, vma: &Vma) -> u32 {
         if !vma.is_anonymous() {
             cx.file(FileId(vma.file)).name
         } else if vma.start < self.brk && vma.end > self.brk_start {

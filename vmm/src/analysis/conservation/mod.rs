@@ -9,6 +9,7 @@ mod host;
 mod kvm;
 mod protection;
 mod terms;
+mod traps;
 
 use pagelab_abi::code::{Moment, SnapshotKind};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -111,6 +112,7 @@ pub(crate) fn check(conn: &Connection, evidence: &Evidence) -> rusqlite::Result<
             check.skip(name, NO_STREAM)?;
         }
     }
+    check.traps(evidence.complete)?;
     if !check.guest_is_ours()? {
         ["free_blocks", "rss"].iter().try_for_each(|name| check.skip(name, NO_RING))?;
     } else {
