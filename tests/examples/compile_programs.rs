@@ -1,4 +1,4 @@
-//! Compiles the tests' C programs into a folder, for tests on a machine without a compiler: see `scripts/rig-tests.sh`.
+//! Compiles the tests' C programs and broken kernels into a folder, for tests on a machine without a compiler: see `scripts/rig-tests.sh`.
 
 use std::{env, fs, path::PathBuf};
 
@@ -6,4 +6,5 @@ fn main() {
     let folder = env::args_os().nth(1).map(PathBuf::from).expect("the folder to fill");
     fs::create_dir_all(&folder).expect("the folder can be made");
     pagelab_tests::compile_all(&folder);
+    pagelab_tests::build_broken_kernels(&folder);
 }

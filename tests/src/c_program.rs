@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Variable that names a folder which [`compile_all`] has filled. Tests then take their programs from there.
-const COMPILED: &str = "PAGELAB_TEST_PROGRAMS";
+pub(crate) const COMPILED: &str = "PAGELAB_TEST_PROGRAMS";
 
 /// What a source file becomes.
 #[derive(Clone, Copy)]

@@ -3,6 +3,7 @@
 //! A test that needs KVM begins with `lab!()`, and fails where there is none. `scripts/test.sh` can leave such tests out:
 //! it knows them by their binaries.
 
+mod broken_kernel;
 mod c_program;
 mod native;
 mod run_file;
@@ -13,6 +14,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+pub use broken_kernel::{broken_kernel, build_broken_kernels};
 pub use c_program::{compile, compile_all, compile_as, compile_bare, compile_kernel};
 pub use native::native;
 pub use run_file::{RunRows, page};

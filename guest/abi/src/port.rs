@@ -12,8 +12,8 @@ pub const PANIC: u16 = 0x50c;
 pub const CLOCK: u16 = 0x510;
 /// The boot info has another [`crate::ABI_VERSION`]; the value is the guest's own.
 pub const ABI_MISMATCH: u16 = 0x514;
-/// A page fault of the program has been handled, as far as it can be: its record is the newest of its kind in the ring, its
-/// page-table entry is written, and what ends the program has not been done yet. R8 holds the guest-virtual address of a
-/// [`crate::trap::FaultTrap`]; the value is ignored. Rung only if [`crate::boot::BootFlags::TRAP_FAULTS`] asks for it. System
-/// calls that arrive as page faults, and faults that the kernel takes on the program's behalf, never ring it.
+/// A page fault of the program has been handled, as far as it can be: its record is the newest of its kind in the ring,
+/// its page-table entry is written, and what ends the program has not been done yet. R8 holds the guest-virtual address
+/// of a [`crate::trap::FaultTrap`]; the value is ignored. Rung only if [`crate::boot::BootFlags::TRAP_FAULTS`] asks for
+/// it. System calls that arrive as page faults, and faults that the kernel takes on the program's behalf, never ring it.
 pub const FAULT_TRAP: u16 = 0x518;

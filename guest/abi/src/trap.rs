@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::code::FaultKind;
 
-/// What the entry code leaves on the kernel's stack, lowest address first. The kernel's entry code depends on this order.
+/// What the entry code leaves on the kernel's stack, lowest address first. The entry code depends on this order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct TrapFrame {

@@ -1,5 +1,5 @@
-//! What the kernel's test-only feature `omit-flush` does, in the simulator: nothing is ever flushed. Each way to take a page
-//! or a right away from a program must be caught by the TLB that forgets nothing by itself, and seen by the program.
+//! What the kernel's test-only feature `omit-flush` does, in the simulator: nothing is ever flushed. Each way to take a
+//! page or a right away from a program must be caught by the TLB that forgets nothing by itself, and seen by the program.
 
 use pagelab_mm::{
     fault::{Access, Fault, handle},

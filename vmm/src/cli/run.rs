@@ -62,12 +62,12 @@ There are no ACPI or MP tables: Linux needs nolapic on its command line, or it w
 Exit status: the program's own; 128+N if signal N ended the program or the lab; 124 if the timeout \
 passed; 123 if --stop-at ended the run; 125 if the lab failed.
 
-Guest faults trapped: with --trap the host stops the guest at each page fault and counts it beside the guest's own record. \
-With --stop-at it looks for one and prints its state on standard error: registers, instruction, page-table walk before and \
-after, VMA, the faults before. CONDITIONS, separated by commas, must all hold: kind=NAME (as reports show it; not by \
-breakpoint), gva=0xADDRESS or gva=0xSTART-0xEND (by page), rip=0xADDRESS or a range, count=N (the Nth fault that matches; \
-1 if not given). then=end, which is the default, ends the run with status 123; then=go prints every match from the Nth on \
-and lets the guest go on.
+Guest faults trapped: with --trap the host stops the guest at each page fault and counts it beside the guest's \
+own record. With --stop-at it looks for one and prints its state on standard error: registers, instruction, \
+page-table walk before and after, VMA, the faults before. CONDITIONS, separated by commas, must all hold: \
+kind=NAME (as reports show it; not by breakpoint), gva=0xADDRESS or gva=0xSTART-0xEND (by page), rip=0xADDRESS \
+or a range, count=N (the Nth fault that matches; 1 if not given). then=end, which is the default, ends the run \
+with status 123; then=go prints every match from the Nth on and lets the guest go on.
 
 Examples:
   pagelab run hello

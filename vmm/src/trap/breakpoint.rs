@@ -1,8 +1,8 @@
 //! A hardware breakpoint on the guest's page-fault entry (Linux: Documentation/virt/kvm/api.rst, KVM_SET_GUEST_DEBUG).
 //! The guest takes no part in it and cannot tell.
 //!
-//! The instruction under the breakpoint is then stepped over with the breakpoint off: a second exit, but the resume flag
-//! (RFLAGS.RF), which would save it, is ignored by KVM's emulator and lost by some nested hosts.
+//! The instruction under the breakpoint is then stepped over with the breakpoint off: a second exit, but the resume
+//! flag (RFLAGS.RF), which would save it, is ignored by KVM's emulator and lost by some nested hosts.
 
 use kvm_bindings::{
     KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_INJECT_DB, KVM_GUESTDBG_SINGLESTEP, KVM_GUESTDBG_USE_HW_BP, kvm_guest_debug,
@@ -23,8 +23,8 @@ use crate::{
 
 /// Where kernels take page faults, by name: pagelab's, and Linux's.
 const ENTRIES: [&str; 2] = ["page_fault_entry", "asm_exc_page_fault"];
-/// DR7: breakpoint 0 is on, for every task, at the execution of the address in DR0 (SDM vol. 3, 17.2.4). Bit 10 is always
-/// set.
+/// DR7: breakpoint 0 is on, for every task, at the execution of the address in DR0 (SDM vol. 3, 17.2.4). Bit 10 is
+/// always set.
 const DR7: u64 = 1 << 1 | 1 << 9 | 1 << 10;
 /// DR6: the condition of breakpoint 0 was met.
 const DR6_BREAKPOINT_0: u64 = 1 << 0;
@@ -100,8 +100,8 @@ impl Breakpoint {
     }
 }
 
-/// Whether hardware breakpoints work in guests here: tries one, in a guest of two instructions. KVM's capabilities do not
-/// say: there is none for x86 that counts breakpoints, and a KVM that is nested may take them for nothing.
+/// Whether hardware breakpoints work in guests here: tries one, in a guest of three instructions. KVM's capabilities do
+/// not say: none for x86 counts breakpoints, and a KVM that is nested may take them for nothing.
 pub(crate) fn probe() -> Probe {
     let missing = |why: String| {
         Probe::Missing(Missing { why, remedy: "use --trap port, or a KVM that is not nested in an emulator" })

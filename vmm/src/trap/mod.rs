@@ -1,13 +1,13 @@
 //! Guest page faults trapped (`--trap`): the host stops the guest at each one, counts it beside the guest's own record,
 //! and can show its state (`--stop-at`).
 //!
-//! - `port`: the guest rings [`pagelab_abi::port::FAULT_TRAP`] when it has handled a fault. It tells the kind and the VMA,
-//!   and costs one exit a fault.
+//! - `port`: the guest rings [`pagelab_abi::port::FAULT_TRAP`] when it has handled a fault. It tells the kind and the
+//!   VMA, and costs one exit a fault.
 //! - `breakpoint`: a hardware breakpoint on the guest's page-fault entry. It needs no help from the guest, and sees the
 //!   fault before it is handled; two exits a fault.
 //!
-//! Neither traps what is no page fault of the CPU's: faults that the kernel takes on the program's behalf inside a system
-//! call (`in_kernel` in the run file), and system calls that arrive as page faults on shadow-paging hosts.
+//! Neither traps what is no page fault of the CPU's: faults that the kernel takes on the program's behalf inside a
+//! system call (`in_kernel` in the run file), and system calls that arrive as page faults on shadow-paging hosts.
 
 mod breakpoint;
 mod fault;
