@@ -40,6 +40,7 @@ fn record(directory: &Path, code: &Code) -> RunOutcome {
         sources: "no-guest,memory-fault".parse().expect("valid sources"),
         source_options: Default::default(),
         prefault: false,
+        trap: None,
         run_file: directory.join("run.plab"),
         console: None,
         stop: None,
