@@ -17,6 +17,8 @@ use crate::trace::is_ram;
 pub(super) struct Terms {
     /// Faults of the guest that the resolver saw too.
     pub(super) twins: i64,
+    /// Attempts at these that were interrupted, and made again.
+    pub(super) attempts: i64,
     /// First touches of pages that the VMM loaded.
     pub(super) preloaded: i64,
     /// First touches of pages that came with another fault: of a thread of the host's, or of the same large page.
@@ -27,7 +29,7 @@ pub(super) struct Terms {
     pub(super) outside: i64,
     /// Where nothing resolves: first touches of pages that the host did not have before and has at the end.
     pub(super) gained: i64,
-    /// Pages touched before: rights raised, a translation taken away, a resolution that was interrupted.
+    /// Pages touched before: rights raised, a translation taken away, a fault of another's resolution taken again.
     pub(super) again: i64,
     /// What no term explains.
     pub(super) unexplained: i64,
@@ -38,14 +40,16 @@ pub(super) struct Terms {
 impl Terms {
     /// All that have a name.
     pub(super) fn explained(&self) -> i64 {
-        self.twins + self.preloaded + self.brought + self.window + self.outside + self.gained + self.again
+        let first_touches = self.preloaded + self.brought + self.gained + self.window + self.outside;
+        self.twins + self.attempts + first_touches + self.again
     }
 
     /// The terms with their numbers, those that are not zero.
     pub(super) fn describe(&self, resolver: Option<&str>) -> String {
         let twins = format!("{} faults", resolver.unwrap_or("resolved"));
-        let named: [(i64, &str); 7] = [
+        let named: [(i64, &str); 8] = [
             (self.twins, &twins),
+            (self.attempts, "interrupted attempts at these"),
             (self.preloaded, "preloaded pages"),
             (self.brought, "pages brought by another fault"),
             (self.gained, "pages the host gained"),
@@ -71,7 +75,8 @@ pub(super) fn sort(conn: &Connection, witness: &str, resolver: Option<&str>, ram
     // Pages that the resolver brought, by the size of the unit they came in.
     let mut brought: HashMap<u64, HashSet<u64>> = HashMap::new();
     let mut rows = conn.prepare(
-        "SELECT h.gpa, h.bytes, h.same_as IS NOT NULL, s.name = ?1 FROM raw_host_fault h JOIN code_source s ON s.code = h.source
+        "SELECT h.gpa, h.bytes, h.same_as IS NOT NULL, s.name = ?1, t.same_as = h.id
+         FROM raw_host_fault h JOIN code_source s ON s.code = h.source LEFT JOIN raw_host_fault t ON t.id = h.same_as
          WHERE s.name IN (?1, ?2) ORDER BY h.tsc_begin, h.id",
     )?;
     let mut rows = rows.query(params![witness, resolver])?;
@@ -88,7 +93,7 @@ pub(super) fn sort(conn: &Connection, witness: &str, resolver: Option<&str>, ram
             terms.window_pages.extend(page / unit * unit..page / unit * unit + unit);
         }
         let term = if row.get(2)? {
-            &mut terms.twins
+            if row.get(4)? { &mut terms.twins } else { &mut terms.attempts }
         } else if !first {
             &mut terms.again
         } else if window {
