@@ -117,7 +117,7 @@ fn the_end_of_the_process_and_ctrl_c_are_good_ends() {
         assert_eq!(run.fact("complete"), "1");
         run.fact("attached.end")
     };
-    let mut victim = Victim::start(&lab, &["--timeout", "2"]);
+    let mut victim = Victim::start(&lab, &["--timeout", "10"]);
     let output = lab.pagelab(&["attach", &victim.pid(), "-o", "attach.pagelab"]);
     assert_eq!(end(&output), "the process ended");
     assert_eq!(victim.0.wait().expect("its end").code(), Some(124));

@@ -193,13 +193,15 @@ fn over_time(run: &RunFile, looks: &[Look], tsc_hz: u64) -> Result<Vec<Interval>
     let faults_are_recorded = sources.split(',').any(|source| source == "tracepoint");
     let seconds = |tsc: u64| ticks_to_ns(tsc.saturating_sub(first.tsc), tsc_hz) as f64 / 1e9;
     let mut now = first.changed.clone();
-    let mut before = Totals::of(&now);
+    // One of the two counts of exits, for all of the time: they begin at different numbers.
+    let traced = looks.iter().any(|look| look.changed.keys().any(|(kind, _)| *kind == SampleKind::Exit));
+    let mut before = Totals::of(&now, traced);
     let mut begin = first.tsc;
     let mut intervals = Vec::new();
     for group in rest.chunks(rest.len().div_ceil(MAX_INTERVALS).max(1)) {
         now.extend(group.iter().flat_map(|look| look.changed.clone()));
         let Some(end) = group.last().map(|look| look.tsc) else { continue };
-        let after = Totals::of(&now);
+        let after = Totals::of(&now, traced);
         let length = seconds(end) - seconds(begin);
         if length <= 0.0 {
             continue;
@@ -235,11 +237,10 @@ struct Totals {
 }
 
 impl Totals {
-    fn of(counts: &Counts) -> Totals {
+    fn of(counts: &Counts, traced: bool) -> Totals {
         let counter = |name: &str| counts.get(&(SampleKind::Counter, name.to_owned())).map(|(value, _)| *value);
-        let traced: Vec<u64> =
-            counts.iter().filter(|((kind, _), _)| *kind == SampleKind::Exit).map(|(_, (value, _))| *value).collect();
-        let exits = if traced.is_empty() { counter("exits") } else { Some(traced.iter().sum()) };
+        let by_reason = counts.iter().filter(|((kind, _), _)| *kind == SampleKind::Exit);
+        let exits = if traced { Some(by_reason.map(|(_, (value, _))| value).sum()) } else { counter("exits") };
         Totals { exits, emulated: counter("insn_emulation") }
     }
 }

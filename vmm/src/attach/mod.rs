@@ -72,7 +72,7 @@ pub enum AttachError {
         error: io::Error,
     },
     /// The tracepoints failed.
-    #[error("the tracepoints: {0}")]
+    #[error(transparent)]
     Perf(#[from] PerfError),
     /// The run file.
     #[error(transparent)]
@@ -209,6 +209,9 @@ fn record(
         Err(PerfError::Lacking(lack)) if counters.is_ok() => {
             missing.push(("missing.tracepoint".to_owned(), format!("{}; {}", lack.why, lack.remedy)));
             None
+        }
+        Err(PerfError::Failed { error, .. }) if error.raw_os_error() == Some(libc::ESRCH) => {
+            return Err(TargetError::NoProcess { pid: target.pid }.into());
         }
         Err(error) => return Err(error.into()),
     };
