@@ -27,7 +27,7 @@ fn a_sound_run_comes_back_whole() {
     let path = Guest::sound(4).record_run(directory.path());
     assert_eq!(failed(&path), [""; 0]);
     assert_eq!(column(&path, "SELECT name FROM check_skipped"), [""; 0]);
-    assert_eq!(value(&path, "SELECT count(*) FROM check_result"), "13");
+    assert_eq!(value(&path, "SELECT count(*) FROM check_result"), "14");
     assert_eq!(value(&path, "SELECT value FROM run WHERE key = 'complete'"), "1");
     assert_eq!(value(&path, "SELECT typeof(value) FROM run WHERE key = 'seed'"), "integer");
     assert_eq!(value(&path, "SELECT value FROM run WHERE key = 'schema_version'"), "1");
@@ -86,7 +86,7 @@ fn host_faults_find_owner_and_guest_fault() {
 #[test]
 fn each_identity_can_fail() {
     type Break = fn(&mut Guest);
-    let break_with: [(&str, Break); 11] = [
+    let break_with: [(&str, Break); 12] = [
         ("pgfault", |guest| guest.vmstat[Counter::Pgfault as usize] += 1),
         ("pgmajfault", |guest| guest.vmstat[Counter::Pgmajfault as usize] += 1),
         ("min_flt", |guest| guest.min_flt -= 1),
@@ -98,7 +98,12 @@ fn each_identity_can_fail() {
         ("uffd_pages", |guest| guest.ending.copies.as_mut().expect("on").present_at_end += 1),
         ("host_fault_rows", |guest| {
             let copies = guest.ending.copies.as_mut().expect("on");
-            copies.already_there += 1;
+            copies.faults += 1;
+        }),
+        ("uffd_bytes", |guest| {
+            let copies = guest.ending.copies.as_mut().expect("on");
+            copies.continued += 1;
+            copies.present_at_end += 1;
         }),
         ("host_fault_owners", |guest| guest.host_fault(1000 << 12)),
     ];
@@ -147,7 +152,7 @@ fn what_was_not_recorded_is_not_checked() {
     let path = guest.record_run(directory.path());
     assert_eq!(failed(&path), [""; 0]);
     assert_eq!(column(&path, "SELECT name FROM check_result"), ["records", "protocol_errors", "free_blocks", "rss"]);
-    assert_eq!(value(&path, "SELECT count(*) FROM check_skipped"), "9");
+    assert_eq!(value(&path, "SELECT count(*) FROM check_skipped"), "10");
 }
 
 #[test]

@@ -5,11 +5,11 @@ mod vm_support;
 use std::{path::Path, thread, time::Duration};
 
 use pagelab::{
-    run::{RunConfig, RunOutcome, Start, run as lab_run},
+    run::{HostMemory, RunConfig, RunOutcome, Start, run as lab_run},
     trace::Input,
     trap::{TrapConfig, TrapMethod},
     vm::{
-        Backing, Image,
+        Image,
         symbols::Symbols,
         vcpu::{BULK_LIMIT, End},
     },
@@ -64,7 +64,7 @@ fn record_with(directory: &Path, code: &Code, sources: &str, trap: Option<TrapCo
         args: vec!["hostile".to_owned()],
         env: Vec::new(),
         memory: 16 << 20,
-        backing: Backing::Anonymous,
+        host_memory: HostMemory::default(),
         seed: 1,
         timeout: Some(Duration::from_secs(30)),
         sources: sources.parse().expect("valid sources"),

@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 use pagelab::{
     faults::{self, Probe},
     run::{RunConfig, RunOutcome, Start, run},
-    vm::{Backing, Image},
+    vm::Image,
 };
 use pagelab_abi::{code::BulkKind, port};
 use rusqlite::Connection;
@@ -34,7 +34,7 @@ fn record(directory: &Path, code: &Code) -> RunOutcome {
         args: vec!["guest".to_owned()],
         env: Vec::new(),
         memory: 16 << 20,
-        backing: Backing::Anonymous,
+        host_memory: Default::default(),
         seed: 1,
         timeout: Some(Duration::from_secs(20)),
         sources: "no-guest,memory-fault".parse().expect("valid sources"),

@@ -11,7 +11,7 @@ use std::{
 
 use pagelab::{
     faults::{self, Probe},
-    run::{LabError, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
+    run::{HostMemory, LabError, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
     vm::{Backing, Image, vcpu::ConsoleHook},
 };
 use pagelab_abi::{code::BulkKind, port};
@@ -28,7 +28,7 @@ fn config<'a>(code: &'a Code, directory: &Path, sources: &str) -> RunConfig<'a> 
         args: vec!["guest".to_owned(), "one".to_owned()],
         env: Vec::new(),
         memory: 32 << 20,
-        backing: Backing::Anonymous,
+        host_memory: HostMemory::default(),
         seed: 3,
         timeout: Some(Duration::from_secs(20)),
         sources: sources.parse().expect("valid sources"),
@@ -188,8 +188,11 @@ fn userfaultfd_counts_every_first_touch_once() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         // The second round touches what is there already.
         let code = Code::default().clock().touch(0x40_0000, 300).touch(0x40_0000, 300).out(port::EXIT, 0);
-        let outcome =
-            run(RunConfig { backing, ..config(&code, directory.path(), "guest,uffd") }).expect("the lab works");
+        let outcome = run(RunConfig {
+            host_memory: HostMemory { backing, ..HostMemory::default() },
+            ..config(&code, directory.path(), "guest,uffd")
+        })
+        .expect("the lab works");
         assert_eq!(outcome.ending.exit_status, 0, "{:?}", outcome.ending.diagnosis);
         let copies = outcome.ending.copies.expect("the source was on");
         assert_eq!(copies.copied, 300, "{backing:?} {copies:?}");

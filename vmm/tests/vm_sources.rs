@@ -15,8 +15,8 @@ use linux_raw_sys::{
 };
 use pagelab::{
     faults::{self, ActiveSource, FaultError, FaultSource, Missing, Probe, Tally, Watch},
-    run::{LabError, RunConfig, RunOutcome, Sources, Start, run},
-    vm::{Backing, Image},
+    run::{HostMemory, LabError, RunConfig, RunOutcome, Sources, Start, run},
+    vm::Image,
 };
 use vm_support::{Code, need_kvm};
 
@@ -126,7 +126,7 @@ fn run_with(source: &'static dyn FaultSource, timeout: Duration) -> Result<RunOu
         args: vec!["guest".to_owned()],
         env: Vec::new(),
         memory: 16 << 20,
-        backing: Backing::Anonymous,
+        host_memory: HostMemory::default(),
         seed: 1,
         timeout: Some(timeout),
         sources: Sources { guest: false, host: vec![source] },

@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::{
     default_path,
+    host_memory::HostMemoryArgs,
     kernel::KernelArgs,
     progress::Spinner,
     signals, status,
@@ -29,7 +30,7 @@ use crate::{
     run::{LAB_STATUS, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
     trap::{StopAt, StopHook, TrapConfig, TrapMethod},
     vm::{
-        Backing, Image,
+        Image,
         foreign::{Entry, Foreign},
         symbols::Symbols,
         vcpu::ConsoleHook,
@@ -118,6 +119,8 @@ pub(super) struct RunArgs {
     /// Guest memory, with suffix K, M or G.
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = values::memory)]
     memory: u64,
+    #[command(flatten)]
+    host_memory: HostMemoryArgs,
     /// Seed of everything random in the guest.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -255,7 +258,7 @@ impl RunArgs {
             args: launch.args,
             env: environment(&self.environment),
             memory: self.memory,
-            backing: Backing::Anonymous,
+            host_memory: self.host_memory.host_memory(),
             seed: self.seed,
             timeout: self.timeout,
             sources,

@@ -2,6 +2,9 @@
 
 pub mod code;
 mod dirty;
+mod evict;
+mod evicted;
+mod latency;
 mod memory_fault;
 mod pagemap;
 pub mod present;
@@ -13,17 +16,21 @@ pub mod worker;
 use std::{io, sync::Arc, thread, time::Duration};
 
 use crossbeam_channel::Sender;
+pub use evict::Eviction;
+pub(crate) use evict::Evictor;
+pub use evicted::Evicted;
+pub use latency::LONGEST as LONGEST_LATENCY;
 
 use crate::{
     perf::recording::Recording,
     trace::{CopyTally, Input},
-    vm::{Ram, Slots, stats::Counters, vcpu::VcpuStatus, vcpu_hook::VcpuHook},
+    vm::{Beat, Ram, Slots, stats::Counters, vcpu::VcpuStatus, vcpu_hook::VcpuHook},
 };
 
 /// Every source there is, in the order of preference: the first one that a run has tells its host faults, the others are
 /// witnesses. A new one is added here.
 pub static SOURCES: &[&dyn FaultSource] =
-    &[&uffd::Uffd, &memory_fault::MemoryFault, &tracepoint::Tracepoint, &stats::Stats, &dirty::Dirty];
+    &[&uffd::UffdSource, &memory_fault::MemoryFault, &tracepoint::Tracepoint, &stats::Stats, &dirty::Dirty];
 
 /// The source with this name.
 pub fn find(name: &str) -> Option<&'static dyn FaultSource> {
@@ -111,6 +118,12 @@ pub struct Watch {
     pub sink: Sender<Input>,
     /// The vCPUs, by number. Their threads exist and have their ids, and wait for the sources before they run the guest.
     pub vcpus: Vec<Arc<VcpuStatus>>,
+    /// What eviction has taken away, if there is any: a source that brings pages in gives it back.
+    pub evicted: Option<Arc<Evicted>>,
+    /// When guest memory is to be write-protected, if ever.
+    pub protect: Option<Arc<Beat>>,
+    /// How much later than possible each fault is answered.
+    pub host_latency: Option<Duration>,
     /// Where a source that fails while it should work says so. The run then ends.
     pub failure: Sender<FaultError>,
     /// What the run tells its sources.
@@ -154,6 +167,18 @@ pub trait FaultSource: Sync {
     fn name(&self) -> &'static str;
     /// Whether it resolves the faults itself. A run has at most one such source.
     fn resolves(&self) -> bool;
+    /// Whether it keeps the contents of private pages that are evicted, and gives them back.
+    fn keeps_evicted(&self) -> bool {
+        false
+    }
+    /// Whether it can write-protect guest memory at an interval.
+    fn write_protects(&self) -> bool {
+        false
+    }
+    /// Whether it can answer faults later than it could.
+    fn delays(&self) -> bool {
+        false
+    }
     /// Whether a run has it unless told otherwise, on hosts that have it.
     fn by_default(&self) -> bool;
     /// Whether guest RAM must be kept free of huge pages for it.

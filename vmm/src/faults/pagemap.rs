@@ -1,4 +1,4 @@
-//! Counts present pages through /proc/self/pagemap: an independent witness of every copy.
+//! Tells present pages by /proc/self/pagemap: an independent witness of every copy.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
@@ -6,10 +6,49 @@ use pagelab_abi::layout::PAGE_SIZE;
 
 use crate::vm::Ram;
 
-/// Bit 63: present; bit 62: swapped (Linux: Documentation/admin-guide/mm/pagemap.rst).
-pub(super) const HELD: u64 = 1 << 63 | 1 << 62;
-/// Entries read at a time.
-const CHUNK: u64 = 1 << 14;
+/// Bit 63 of an entry: present (Linux: Documentation/admin-guide/mm/pagemap.rst).
+const PRESENT: u64 = 1 << 63;
+/// Bit 62: swapped.
+const SWAPPED: u64 = 1 << 62;
+/// Bytes of address space looked at in one read, a multiple of every backing's unit.
+const WINDOW: u64 = PAGE_SIZE << 14;
+
+/// The bits that say that this process holds a page of guest RAM.
+pub(super) fn held_bits(ram: &Ram) -> u64 {
+    // A file's page that was swapped out has no entry; what looks like one is a marker of userfaultfd.
+    if ram.backing().is_file() { PRESENT } else { PRESENT | SWAPPED }
+}
+
+/// This process's page map, as far as guest RAM is concerned.
+#[derive(Debug)]
+pub(super) struct Pagemap {
+    file: File,
+    buffer: Vec<u8>,
+    held: u64,
+}
+
+impl Pagemap {
+    pub(super) fn open(ram: &Ram) -> io::Result<Pagemap> {
+        let held = held_bits(ram);
+        let buffer = vec![0; (WINDOW / PAGE_SIZE * 8) as usize];
+        Ok(Pagemap { file: File::open("/proc/self/pagemap")?, buffer, held })
+    }
+
+    /// For each page of the `length` bytes from `start` on, whether this process holds it, in memory or in swap. At most
+    /// one of [`Pagemap::windows`].
+    pub(super) fn held(&mut self, start: u64, length: u64) -> io::Result<impl Iterator<Item = bool> + Clone> {
+        let part = &mut self.buffer[..(length / PAGE_SIZE * 8) as usize];
+        self.file.read_exact_at(part, start / PAGE_SIZE * 8)?;
+        let (entries, _) = part.as_chunks::<8>();
+        let held = self.held;
+        Ok(entries.iter().map(move |entry| u64::from_ne_bytes(*entry) & held != 0))
+    }
+
+    /// Splits an extent into what one call of [`Pagemap::held`] takes.
+    pub(super) fn windows(start: u64, length: u64) -> impl Iterator<Item = (u64, u64)> {
+        (0..length).step_by(WINDOW as usize).map(move |offset| (start + offset, WINDOW.min(length - offset)))
+    }
+}
 
 /// Pages of guest RAM that this process holds, in memory or in swap.
 pub(super) fn present_pages(ram: &Ram) -> io::Result<u64> {
@@ -19,24 +58,15 @@ pub(super) fn present_pages(ram: &Ram) -> io::Result<u64> {
 
 /// Which pages of guest RAM this process holds, in memory or in swap: a bitmap for each extent.
 pub(super) fn present_map(ram: &Ram) -> io::Result<Vec<Vec<u64>>> {
-    let pagemap = File::open("/proc/self/pagemap")?;
-    let mut buffer = vec![0u8; (CHUNK * 8) as usize];
+    let mut pagemap = Pagemap::open(ram)?;
     let mut maps = Vec::new();
     for extent in ram.extents() {
-        let first = extent.host / PAGE_SIZE;
-        let end = first + extent.size / PAGE_SIZE;
-        let mut map = vec![0u64; (end - first).div_ceil(64) as usize];
-        let mut page = first;
-        while page < end {
-            let part = &mut buffer[..((end - page).min(CHUNK) * 8) as usize];
-            pagemap.read_exact_at(part, page * 8)?;
-            let (entries, _) = part.as_chunks::<8>();
-            for (entry, index) in entries.iter().zip(page - first..) {
-                if u64::from_ne_bytes(*entry) & HELD != 0 {
-                    map[(index / 64) as usize] |= 1 << (index % 64);
-                }
+        let mut map = vec![0u64; (extent.size / PAGE_SIZE).div_ceil(64) as usize];
+        let mut pages = 0..;
+        for (start, length) in Pagemap::windows(extent.host, extent.size) {
+            for (held, page) in pagemap.held(start, length)?.zip(&mut pages) {
+                map[page / 64] |= u64::from(held) << (page % 64);
             }
-            page += entries.len() as u64;
         }
         maps.push(map);
     }
@@ -57,6 +87,23 @@ mod tests {
                 ram.write(page * PAGE_SIZE + 5, &[1]).expect("inside RAM");
             }
             assert_eq!(present_pages(&ram).expect("pagemap is readable"), 3, "{backing:?}");
+        }
+    }
+
+    #[test]
+    fn a_huge_page_is_512_pages() {
+        for backing in [Backing::TransparentHuge, Backing::Hugetlb2M] {
+            let ram = match Ram::new(pagelab_abi::layout::MIN_MEMORY, backing, true) {
+                Ok(ram) => ram,
+                Err(error) => {
+                    eprintln!("skipped: {backing}: {error}");
+                    continue;
+                }
+            };
+            ram.write(5 << 20, &[1]).expect("inside RAM");
+            let present = present_pages(&ram).expect("pagemap is readable");
+            // A host short of memory may give a small page where a transparent huge one was asked for.
+            assert!(present == 512 || backing == Backing::TransparentHuge && present == 1, "{backing}: {present}");
         }
     }
 }

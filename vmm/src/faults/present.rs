@@ -4,7 +4,7 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
 use pagelab_abi::layout::PAGE_SIZE;
 
-use super::pagemap::HELD;
+use super::pagemap::held_bits;
 use crate::vm::Ram;
 
 /// Entries read at a time.
@@ -12,6 +12,7 @@ const CHUNK: u64 = 1 << 14;
 
 /// The frame numbers of the pages that this process holds, in memory or in swap, in rising order.
 pub fn present_ranges(ram: &Ram) -> io::Result<Vec<Range<u64>>> {
+    let held = held_bits(ram);
     let pagemap = File::open("/proc/self/pagemap")?;
     let mut buffer = vec![0u8; (CHUNK * 8) as usize];
     let mut ranges: Vec<Range<u64>> = Vec::new();
@@ -21,7 +22,7 @@ pub fn present_ranges(ram: &Ram) -> io::Result<Vec<Range<u64>>> {
             let part = &mut buffer[..((pages - done).min(CHUNK) * 8) as usize];
             pagemap.read_exact_at(part, (first + done) * 8)?;
             let (entries, _) = part.as_chunks::<8>();
-            for (frame, _) in (gfn + done..).zip(entries).filter(|(_, entry)| u64::from_ne_bytes(**entry) & HELD != 0) {
+            for (frame, _) in (gfn + done..).zip(entries).filter(|(_, entry)| u64::from_ne_bytes(**entry) & held != 0) {
                 match ranges.last_mut() {
                     Some(last) if last.end == frame => last.end += 1,
                     _ => ranges.push(frame..frame + 1),

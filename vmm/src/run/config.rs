@@ -8,10 +8,11 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::host_memory::HostMemory;
 use crate::{
     faults::{self, FaultSource, Missing, Probe, SourceOptions},
     trap::TrapConfig,
-    vm::{Backing, Image, TraceWindow, clock, vcpu::ConsoleHook},
+    vm::{Image, TraceWindow, clock, vcpu::ConsoleHook},
 };
 
 /// The moment a run's times count from: take it first thing in `main`.
@@ -196,8 +197,8 @@ pub struct RunConfig<'a> {
     pub env: Vec<String>,
     /// Bytes of guest RAM.
     pub memory: u64,
-    /// What it is made of.
-    pub backing: Backing,
+    /// What the host does with it.
+    pub host_memory: HostMemory,
     /// Seed of everything random.
     pub seed: u64,
     /// After this long the run is ended, counted from the first instruction.

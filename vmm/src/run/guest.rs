@@ -13,12 +13,14 @@ use super::{
     wait::{Cause, Ends, stop, wait},
 };
 use crate::{
-    faults::{ActiveSource, FaultError, Tally, Watch},
+    faults::{ActiveSource, Evicted, Evictor, FaultError, Tally, Watch},
     trace::{Ending, Images, Input, RunBound},
     trap::{TrapMethod, Trapping},
     vm::{
-        Image, Program, Vm, VmConfig, clock,
+        Beat, Image, Program, Vm, VmConfig, clock,
         foreign::Devices,
+        machine::VmError,
+        memory::MemoryError,
         prefault,
         ring::RingReader,
         stats::Counters,
@@ -32,7 +34,7 @@ pub(super) fn create(config: &RunConfig<'_>) -> Result<Vm, LabError> {
     let program = Program { path: &config.program, args: &config.args, env: &config.env, initramfs: config.initramfs };
     Ok(Vm::create(&VmConfig {
         memory: config.memory,
-        backing: config.backing,
+        backing: config.host_memory.backing,
         small_pages: config.sources.host.iter().any(|source| source.needs_small_pages()),
         trace_window: RunConfig::TRACE_WINDOW,
         image: config.kernel,
@@ -62,19 +64,32 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     let waiting = vcpu::spawn(task, Arc::clone(&status)).map_err(LabError::Thread)?;
 
     let (failure, failures) = bounded(1);
+    let host_memory = &config.host_memory;
+    let evicting = host_memory.eviction.map(|eviction| (eviction, Arc::new(Beat::new(eviction.every))));
+    let protect = host_memory.protect.map(|every| Arc::new(Beat::new(every)));
+    let beats: Vec<_> = evicting.iter().map(|(_, beat)| beat).chain(&protect).cloned().collect();
+    let evicted = evicting.as_ref().map(|_| Evicted::new(&ram).map(Arc::new)).transpose();
     let watch = Watch {
         ram: ram.clone(),
         slots,
         counters: Arc::clone(&counters),
-        sink,
+        sink: sink.clone(),
         vcpus: vec![status],
-        failure,
+        evicted: evicted.map_err(|error| VmError::Memory(MemoryError::Map { bytes: ram.size(), source: error }))?,
+        protect,
+        host_latency: host_memory.latency,
+        failure: failure.clone(),
         options: config.source_options.clone(),
     };
     let told = MemoryTeller::new(config, &ram, watch.sink.clone());
     told.present(RunBound::Start);
+    let mut hooks: Vec<Box<dyn VcpuHook>> = Vec::new();
+    if let (Some((eviction, beat)), Some(evicted)) = (evicting, &watch.evicted) {
+        let evicted = Arc::clone(evicted);
+        hooks.push(Box::new(Evictor::new(&ram, eviction.pages, beat, evicted, sink, failure)?));
+    }
     let mut sources = start(config, &watch)?;
-    let mut hooks: Vec<Box<dyn VcpuHook>> = sources.iter_mut().filter_map(|source| source.hook()).collect();
+    hooks.extend(sources.iter_mut().filter_map(|source| source.hook()));
     hooks.extend(devices.map(|devices| Box::new(devices) as Box<dyn VcpuHook>));
     hooks.extend(trap_hook);
     log::debug!("ready for the first instruction after {:?}", config.start.instant.elapsed());
@@ -84,7 +99,8 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
         // After the start, which it would only delay.
         let _ = watch.sink.send(Input::Images(images(config)));
     }
-    let ends = Ends { sources: &sources, timeout: config.timeout, stop: config.stop.as_ref(), failure: &failures };
+    let ends =
+        Ends { sources: &sources, timeout: config.timeout, stop: config.stop.as_ref(), failure: &failures, beats };
     let (mut cause, finished) = wait(&running, &ends)?;
     let finished = match finished {
         Some(finished) => finished,

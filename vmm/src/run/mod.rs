@@ -4,6 +4,7 @@ mod config;
 mod ending;
 mod guest;
 pub mod host;
+mod host_memory;
 mod memory;
 mod wait;
 
@@ -11,6 +12,7 @@ use std::{fs, io, path::PathBuf, thread};
 
 pub use config::{RunConfig, Sources, SourcesError, Start, StopHandle, StopListener, stop_pair};
 pub use ending::{LAB_STATUS, STOP_AT_STATUS, TIMEOUT_STATUS};
+pub use host_memory::{HostMemory, HostMemoryError};
 
 use crate::{
     faults::FaultError,
@@ -35,6 +37,9 @@ pub enum LabError {
     /// A source of host faults.
     #[error(transparent)]
     Source(#[from] FaultError),
+    /// Something that no source of this run does.
+    #[error(transparent)]
+    HostMemory(#[from] HostMemoryError),
     /// The run file.
     #[error(transparent)]
     RunFile(#[from] RunFileError),
@@ -59,6 +64,7 @@ impl LabError {
             LabError::Vm(_)
             | LabError::Trap(_)
             | LabError::Source(_)
+            | LabError::HostMemory(_)
             | LabError::TraceWindow(_)
             | LabError::Thread(_) => true,
             LabError::RunFile(_) | LabError::VcpuDied | LabError::VcpuStuck => false,
@@ -77,6 +83,7 @@ pub struct RunOutcome {
 
 /// Does a run. An error is the lab's (exit status [`LAB_STATUS`]); a guest that fails is an outcome.
 pub fn run(mut config: RunConfig<'_>) -> Result<RunOutcome, LabError> {
+    config.host_memory.check(&config.sources)?;
     let facts = facts(&config);
     // The file and the machine are made side by side: neither waits for the other, and the first instruction comes
     // sooner.
@@ -122,6 +129,7 @@ fn facts(config: &RunConfig<'_>) -> Vec<(String, String)> {
     if is_pvm() {
         facts.push(("ring_0".to_owned(), "emulated".to_owned()));
     }
+    facts.extend(config.host_memory.facts());
     facts.extend(config.facts.iter().cloned());
     facts
 }

@@ -1,13 +1,19 @@
 //! Waits for a run's end, or brings it about.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, after, never, select, tick};
+use crossbeam_channel::{Receiver, RecvTimeoutError, after, at, never, select, tick};
 
 use super::{LabError, config::StopListener};
 use crate::{
     faults::{ActiveSource, FaultError, worker},
-    vm::vcpu::{Finished, RunningVcpu},
+    vm::{
+        Beat,
+        vcpu::{Finished, RunningVcpu},
+    },
 };
 
 /// How long a vCPU may take to stop while its fault source works, and how long once it has been released.
@@ -37,6 +43,8 @@ pub(super) struct Ends<'a> {
     pub(super) stop: Option<&'a StopListener>,
     /// Sources that fail.
     pub(super) failure: &'a Receiver<FaultError>,
+    /// Work that is due on the vCPU's thread now and then.
+    pub(super) beats: Vec<Arc<Beat>>,
 }
 
 /// Waits for the first reason to end, and has the ring drained now and then, so that little is lost if the lab itself is
@@ -46,8 +54,14 @@ pub(super) fn wait(running: &RunningVcpu, ends: &Ends<'_>) -> Result<(Cause, Opt
     let mut stop = ends.stop.map_or(&no_stop, |listener| &listener.0);
     let deadline = ends.timeout.map_or_else(never, after);
     let drain = tick(DRAIN_INTERVAL);
+    let mut beats = Beats::new(&ends.beats);
     loop {
         let cause = select! {
+            recv(beats.next) -> _ => {
+                beats.strike();
+                running.nudge();
+                continue;
+            }
             recv(running.finished) -> finished => {
                 // A source that ended the run from the vCPU's thread has said why.
                 let cause = ends.failure.try_recv().map_or(Cause::Guest, Cause::SourceFailed);
@@ -76,6 +90,38 @@ pub(super) fn wait(running: &RunningVcpu, ends: &Ends<'_>) -> Result<(Cause, Opt
             },
         };
         return Ok((cause, None));
+    }
+}
+
+/// When each beat is to be struck next.
+struct Beats<'a> {
+    beats: Vec<(&'a Beat, Instant)>,
+    /// Ready when the first of them is.
+    next: Receiver<Instant>,
+}
+
+impl<'a> Beats<'a> {
+    fn new(beats: &'a [Arc<Beat>]) -> Beats<'a> {
+        let now = Instant::now();
+        let beats = beats.iter().map(|beat| (&**beat, now + beat.every())).collect();
+        let mut beats = Beats { beats, next: never() };
+        beats.wait();
+        beats
+    }
+
+    /// Strikes what is due.
+    fn strike(&mut self) {
+        let now = Instant::now();
+        for (beat, next) in self.beats.iter_mut().filter(|(_, next)| *next <= now) {
+            beat.strike();
+            // In step with the first one; but what was missed is not made up for.
+            *next = (*next + beat.every()).max(now);
+        }
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        self.next = self.beats.iter().map(|(_, next)| *next).min().map_or_else(never, at);
     }
 }
 

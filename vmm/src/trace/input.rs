@@ -27,7 +27,7 @@ pub enum Input {
     KvmEvent(KvmEvent),
     /// The host took pages away from the guest.
     Eviction(Interval),
-    /// Pages the guest wrote during an interval.
+    /// Pages the guest wrote during an interval, by KVM's dirty log.
     Dirty(Interval),
     /// The pages of RAM that the host has a page behind.
     Present(RunBound, Vec<Range<u64>>),
@@ -55,6 +55,8 @@ pub enum Input {
         /// Several lines.
         text: String,
     },
+    /// Pages the guest wrote between two write protections.
+    Written(Interval),
     /// A row of the `run` view that is known before the end.
     Fact(&'static str, String),
     /// The guest broke a rule of the boundary (head beyond the ring, bad bulk address ...): said in the report.
@@ -134,6 +136,11 @@ impl HostFaultKind {
         (HostFaultKind::Protected, "protected"),
         (HostFaultKind::Violation, "violation"),
     ];
+
+    /// Its name in the run file.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
 }
 
 /// Which translation a host fault interrupted. The numbers are the run file's.
@@ -162,7 +169,8 @@ pub struct HostFault {
     pub source: &'static str,
     /// Why the host had to act.
     pub kind: HostFaultKind,
-    /// Bytes that became present by its resolution; 0 where the source does not know.
+    /// Bytes that its resolution made present, or writable again after a write protection; 0 where it did neither or
+    /// the source does not know.
     pub bytes: u64,
     /// Guest RIP, where the source knows it.
     pub rip: Option<u64>,
@@ -267,13 +275,19 @@ pub struct Interval {
     pub pages: u64,
 }
 
-/// How a userfaultfd source fared: its half of the conservation check.
+/// How a userfaultfd source fared: its half of the conservation check. Pages are of 4 KiB whatever the backing's unit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CopyTally {
-    /// Pages resolved by UFFDIO_COPY.
+    /// Faults answered, of any kind.
+    pub faults: u64,
+    /// Pages made present by UFFDIO_COPY or UFFDIO_MOVE.
     pub copied: u64,
-    /// Copies that found the page there already.
+    /// Pages made present by UFFDIO_CONTINUE: the page cache had them.
+    pub continued: u64,
+    /// Faults whose page was there already when they were answered.
     pub already_there: u64,
+    /// Present pages that the lab took away (`--evict`).
+    pub evicted: u64,
     /// RAM pages present when the range was registered (written by the VMM): preloaded.
     pub present_at_start: u64,
     /// RAM pages present at the end.

@@ -169,6 +169,7 @@ CREATE VIEW dirty_interval AS SELECT id, tsc_begin, tsc_end, pages FROM raw_inte
 CREATE VIEW stat_sample AS SELECT id, tsc, {name sample_kind kind} AS kind, name, value, ticks FROM raw_sample;
 CREATE VIEW trap AS SELECT id, tsc, vcpu, method, {hex gva} AS gva, error_code, {hex rip} AS rip,
   CASE WHEN kind IS NOT NULL THEN {name fault_kind kind} END AS kind FROM raw_trap;
+CREATE VIEW written_interval AS SELECT id, tsc_begin, tsc_end, pages FROM raw_interval WHERE kind = 3;
 CREATE VIEW frame_event AS SELECT id, tsc, {name frame_op op} AS op, pfn, frame_order, {name zone zone} AS zone,
   {name migrate_type migratetype} AS migratetype, printf('0x%x', gfp) AS gfp, {name owner owner} AS owner,
   (SELECT text FROM raw_string s WHERE s.id = call_site) AS call_site, frames, vcpu, pid FROM raw_frame_event;
@@ -280,7 +281,7 @@ mod tests {
         let mut views = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'").expect("valid");
         let names: Vec<String> =
             views.query_map([], |row| row.get(0)).expect("runs").map(|name| name.expect("text")).collect();
-        assert_eq!(names.len(), 23);
+        assert_eq!(names.len(), 24);
         for name in names {
             conn.query_row(&format!("SELECT count(*) FROM {name}"), [], |_| Ok(())).expect(&name);
             conn.prepare(&format!("SELECT * FROM {name}")).expect(&name);

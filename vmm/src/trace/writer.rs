@@ -33,6 +33,7 @@ const COUNTER_MARK: char = '.';
 /// Codes of `raw_interval.kind`.
 const EVICTION: u8 = 1;
 const DIRTY: u8 = 2;
+const WRITTEN: u8 = 3;
 
 /// The open run file and what later inputs need of earlier ones.
 pub(super) struct Writer {
@@ -107,6 +108,7 @@ impl Writer {
             Input::PageTables(tables) => self.page_tables(&tables),
             Input::Trap(trap) => self.trap(&trap),
             Input::Message { kind, text } => self.message(None, None, kind, &text),
+            Input::Written(interval) => self.interval(WRITTEN, &interval),
             Input::ProtocolError(text) => self.protocol_error(&text),
             Input::Images(images) => {
                 self.images = images;
@@ -138,6 +140,8 @@ impl Writer {
         }
         if let Some(copies) = &ending.copies {
             self.fact("uffd_copied", copies.copied.cast_signed())?;
+            self.fact("uffd_continued", copies.continued.cast_signed())?;
+            self.fact("uffd_evicted", copies.evicted.cast_signed())?;
             self.fact("uffd_already_there", copies.already_there.cast_signed())?;
             self.fact("uffd_present_at_start", copies.present_at_start.cast_signed())?;
             self.fact("uffd_present_at_end", copies.present_at_end.cast_signed())?;

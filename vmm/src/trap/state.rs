@@ -149,7 +149,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::vm::memory::Backing;
+    use crate::vm::Backing;
 
     /// A guest whose page 5 is mapped to frame 9.
     fn ram() -> Ram {

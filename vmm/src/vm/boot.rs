@@ -245,7 +245,7 @@ mod tests {
     use zerocopy::FromBytes;
 
     use super::*;
-    use crate::vm::{memory::Backing, walk};
+    use crate::vm::{Backing, walk};
 
     fn options() -> BootOptions {
         let window = Extent { gpa: TRACE_WINDOW_PHYS, host: 0, size: 4 << 20 };

@@ -196,7 +196,7 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::memory::Backing;
+    use crate::vm::Backing;
 
     /// Identity-maps the first 2 MiB and returns the RAM and its CR3.
     fn ram() -> (Ram, u64) {

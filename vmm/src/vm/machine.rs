@@ -7,12 +7,13 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use pagelab_abi::boot::BootFlags;
 
 use super::{
+    backing::Backing,
     boot::{self, BootError, BootOptions, Image, Program},
     clock,
     cpu::{self, CpuidView},
     cpuid::model,
     foreign::{self, Wiring},
-    memory::{Backing, Extent, MemoryError, Ram, TraceWindow},
+    memory::{Extent, MemoryError, Ram, TraceWindow},
     slots::Slots,
 };
 

@@ -1,33 +1,17 @@
 //! The host memory behind guest-physical addresses: RAM and the trace window.
-#![expect(unsafe_code, reason = "advises the kernel about mappings this module owns")]
+#![expect(unsafe_code, reason = "makes guest memory of mappings this module owns")]
 
 use std::{
     fs, io,
-    os::fd::OwnedFd,
     sync::{Arc, OnceLock},
 };
 
 use pagelab_abi::layout::{self, PAGE_SIZE};
-use rustix::{
-    fs::MemfdFlags,
-    mm::{Advice, madvise},
-};
 use vm_memory::{
-    Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
-    MmapRegion,
+    Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap, MmapRegion,
 };
 
-use super::shield::Shield;
-
-/// What guest RAM is made of on the host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Backing {
-    /// Private anonymous memory.
-    #[default]
-    Anonymous,
-    /// A memfd, mapped shared.
-    Memfd,
-}
+use super::{backing::Backing, mapping::Mapping, shield::Shield};
 
 /// Why guest memory could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +33,33 @@ pub enum MemoryError {
     Unaligned {
         /// Bytes asked for.
         asked: u64,
+    },
+    /// Not a multiple of the unit of a backing of huge pages.
+    #[error(
+        "{asked} bytes of guest memory are not a multiple of 2 MiB, as --backing {backing} needs: give whole huge pages with --memory"
+    )]
+    NotHuge {
+        /// Bytes asked for.
+        asked: u64,
+        /// The backing.
+        backing: Backing,
+    },
+    /// Transparent huge pages are switched off.
+    #[error(
+        "this host gives no transparent huge pages, as --backing thp needs: sudo sh -c 'echo madvise > /sys/kernel/mm/transparent_hugepage/enabled'"
+    )]
+    NoTransparentHugePages,
+    /// The pool of huge pages is too small.
+    #[error(
+        "guest memory takes {needed} huge pages of 2 MiB and the host's pool has {free} free: sudo sh -c 'echo {total} > /proc/sys/vm/nr_hugepages'"
+    )]
+    NoHugePages {
+        /// Pages needed.
+        needed: u64,
+        /// Pages there are.
+        free: u64,
+        /// How large the pool must be.
+        total: u64,
     },
     /// More than the host has to give.
     #[error(
@@ -109,34 +120,32 @@ pub struct Extent {
 pub struct Ram {
     memory: GuestMemoryMmap<()>,
     shield: Arc<OnceLock<Arc<Shield>>>,
+    backing: Backing,
+    /// What the regions of `memory` lie in.
+    _mappings: Arc<[Mapping]>,
 }
 
 impl Ram {
-    /// Maps `bytes` of RAM: up to 3 GiB from 0, the rest from 4 GiB. `small_pages` keeps transparent huge pages away,
-    /// so that every page is one host fault.
+    /// Maps `bytes` of RAM: up to 3 GiB from 0, the rest from 4 GiB. `small_pages` keeps transparent huge pages away
+    /// where the backing is not made of them, so that every page is one host fault.
     pub fn new(bytes: u64, backing: Backing, small_pages: bool) -> Result<Ram, MemoryError> {
-        check_size(bytes)?;
+        check_size(bytes, backing)?;
+        backing.check()?;
         let low = bytes.min(layout::MMIO_HOLE_START);
-        let mut regions = vec![map_region(0, low, backing)?];
+        let mut mappings = vec![(0, backing.map(low, small_pages)?)];
         if bytes > low {
-            regions.push(map_region(layout::MMIO_HOLE_END, bytes - low, backing)?);
+            mappings.push((layout::MMIO_HOLE_END, backing.map(bytes - low, small_pages)?));
         }
+        let regions = mappings.iter().map(|(gpa, mapping)| region(*gpa, mapping)).collect::<Result<Vec<_>, _>>()?;
         let memory = GuestMemoryMmap::from_regions(regions)
             .map_err(|error| MemoryError::Map { bytes, source: io::Error::other(error) })?;
-        let ram = Ram { memory, shield: Arc::default() };
-        if small_pages {
-            ram.advise(Advice::LinuxNoHugepage)?;
-        }
-        Ok(ram)
+        let mappings = mappings.into_iter().map(|(_, mapping)| mapping).collect();
+        Ok(Ram { memory, backing, shield: Arc::default(), _mappings: mappings })
     }
 
-    fn advise(&self, advice: Advice) -> Result<(), MemoryError> {
-        for extent in self.extents() {
-            // SAFETY: the range is a mapping this object owns, and the advice changes no contents.
-            unsafe { madvise(extent.host as *mut _, extent.size as usize, advice) }
-                .map_err(|error| MemoryError::Map { bytes: extent.size, source: error.into() })?;
-        }
-        Ok(())
+    /// What it is made of.
+    pub fn backing(&self) -> Backing {
+        self.backing
     }
 
     /// The parts of RAM, lowest first.
@@ -256,7 +265,7 @@ impl TraceWindow {
     }
 }
 
-fn check_size(asked: u64) -> Result<(), MemoryError> {
+fn check_size(asked: u64, backing: Backing) -> Result<(), MemoryError> {
     if asked < layout::MIN_MEMORY {
         return Err(MemoryError::TooSmall { asked });
     }
@@ -265,6 +274,13 @@ fn check_size(asked: u64) -> Result<(), MemoryError> {
     }
     if !asked.is_multiple_of(layout::PAGE_SIZE) {
         return Err(MemoryError::Unaligned { asked });
+    }
+    if !asked.is_multiple_of(backing.unit()) {
+        return Err(MemoryError::NotHuge { asked, backing });
+    }
+    if backing == Backing::Hugetlb2M {
+        // Not of the host's available memory, but of a pool set aside.
+        return Ok(());
     }
     match host_available() {
         Some(available) if asked > available => Err(MemoryError::HostTooSmall { asked, available }),
@@ -282,26 +298,13 @@ pub fn host_available() -> Option<u64> {
     Some((field("MemAvailable")? + field("SwapFree").unwrap_or(0)) << 10)
 }
 
-fn map_region(gpa: u64, bytes: u64, backing: Backing) -> Result<GuestRegionMmap<()>, MemoryError> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let failed = |source| MemoryError::Map { bytes, source };
-    let mapping = match backing {
-        Backing::Anonymous => {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-            MmapRegion::build(None, bytes as usize, protection, flags)
-        }
-        Backing::Memfd => {
-            let file = memfd(bytes).map_err(failed)?;
-            let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
-            MmapRegion::build(Some(FileOffset::new(file.into(), 0)), bytes as usize, protection, flags)
-        }
-    };
-    let mapping = mapping.map_err(|error| failed(io::Error::other(error)))?;
-    GuestRegionMmap::new(mapping, GuestAddress(gpa)).ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))
-}
-
-fn memfd(bytes: u64) -> io::Result<OwnedFd> {
-    let fd = rustix::fs::memfd_create("pagelab-ram", MemfdFlags::CLOEXEC)?;
-    rustix::fs::ftruncate(&fd, bytes)?;
-    Ok(fd)
+/// A region of guest memory in a mapping that must outlive it.
+fn region(gpa: u64, mapping: &Mapping) -> Result<GuestRegionMmap<()>, MemoryError> {
+    let failed = |source| MemoryError::Map { bytes: mapping.length(), source };
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    // SAFETY: the mapping is readable and writable, as long as this, and lives as long as the `Ram` that holds the region.
+    let memory =
+        unsafe { MmapRegion::build_raw(mapping.start() as *mut u8, mapping.length() as usize, protection, flags) };
+    let memory = memory.map_err(|error| failed(io::Error::other(error)))?;
+    GuestRegionMmap::new(memory, GuestAddress(gpa)).ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))
 }

@@ -1,5 +1,7 @@
 //! The virtual machine: memory, boot, one vCPU, its exits, and a diagnosis when it dies.
 
+pub mod backing;
+pub mod beat;
 pub mod boot;
 pub mod clock;
 pub mod cpu;
@@ -9,6 +11,7 @@ pub mod exit;
 pub mod foreign;
 mod kick;
 pub mod machine;
+pub(crate) mod mapping;
 pub mod memory;
 pub mod prefault;
 pub mod ring;
@@ -21,7 +24,9 @@ pub mod vcpu;
 pub mod vcpu_hook;
 pub mod walk;
 
+pub use backing::Backing;
+pub use beat::Beat;
 pub use boot::{Image, Program};
 pub use machine::{Vm, VmConfig, VmError};
-pub use memory::{Backing, Ram, TraceWindow};
+pub use memory::{Ram, TraceWindow};
 pub use slots::Slots;

@@ -143,7 +143,7 @@ pub fn read_u64(ram: &Ram, cr3: u64, gva: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::memory::Backing;
+    use crate::vm::Backing;
 
     fn ram_with(entries: &[(u64, u64)]) -> Ram {
         let ram = Ram::new(pagelab_abi::layout::MIN_MEMORY, Backing::Anonymous, false).expect("16 MiB can be mapped");

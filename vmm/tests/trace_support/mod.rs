@@ -211,6 +211,7 @@ impl Guest {
         }));
         self.tsc += TICK;
         if let Some(copies) = &mut self.ending.copies {
+            copies.faults += 1;
             copies.copied += 1;
             copies.present_at_end += 1;
         }

@@ -10,8 +10,8 @@ use crossbeam_channel::{Receiver, unbounded};
 use pagelab::{
     trace::Input,
     vm::{
-        Image, Program, Vm, VmConfig,
-        memory::{Backing, TraceWindow},
+        Backing, Image, Program, Vm, VmConfig,
+        memory::TraceWindow,
         ring::RingReader,
         vcpu::{Finished, RunningVcpu, VcpuStatus, VcpuTask, spawn},
     },

@@ -171,7 +171,7 @@ fn place_modules(ram: &Ram, foreign: &Foreign<'_>) -> Result<Vec<Range<u64>>, Me
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::memory::Backing;
+    use crate::vm::Backing;
 
     #[test]
     fn modules_lie_apart_below_the_top_and_above_the_kernel() {

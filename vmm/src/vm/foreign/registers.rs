@@ -107,7 +107,7 @@ fn segments(sregs: &mut kvm_sregs, entry: Entry) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::{memory::Backing, walk};
+    use crate::vm::{Backing, walk};
 
     #[test]
     fn the_tables_map_what_the_documentation_says() {

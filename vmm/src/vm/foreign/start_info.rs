@@ -79,7 +79,7 @@ fn memory_map(ram: &Ram) -> Vec<hvm_memmap_table_entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::memory::Backing;
+    use crate::vm::Backing;
 
     #[test]
     fn the_structure_names_map_modules_and_command_line() {
