@@ -27,8 +27,7 @@ fn each_fault_brings_in_one_unit_of_its_backing() {
         assert_eq!(run.rows("SELECT DISTINCT kind, bytes FROM host_fault"), [["missing", bytes]], "{backing}");
         let faults = run.column("SELECT count(*) FROM host_fault");
         assert_eq!(run.fact("uffd.missing"), faults[0], "{backing}");
-        let pages: u64 = run.fact("uffd_copied").parse().expect("a number");
-        assert!(pages >= 700, "{backing}: {pages}");
+        assert_eq!(run.column("SELECT sum(bytes) / 4096 FROM host_fault"), [run.fact("uffd_copied")], "{backing}");
     }
 }
 
@@ -64,7 +63,7 @@ fn what_makes_no_sense_is_refused_with_a_remedy() {
     for (options, told) in [
         (&["--backing", "thp", "--memory", "16388K"][..], "not a multiple of 2 MiB"),
         (&["--backing", "hugetlb-2m", "--memory", "16388K"], "not a multiple of 2 MiB"),
-        (&["--backing", "hugetlb-2m", "--memory", "1024G"], "/proc/sys/vm/nr_hugepages"),
+        (&["--backing", "hugetlb-2m", "--memory", "1G"], "/proc/sys/vm/nr_hugepages"),
         (&["--evict", "every=10ms", "--record", "guest"], "add --record uffd, or use --backing memfd"),
         (&["--protect", "every=10ms", "--record", "guest"], "add --record uffd"),
         (&["--host-latency", "10us", "--record", "none"], "add --record uffd"),

@@ -78,7 +78,7 @@ fn a_foreign_kernels_host_faults_are_recorded_and_nothing_is_claimed_of_its_own(
     assert_eq!((run.fact("sources"), run.fact("boot_protocol")), ("uffd".to_owned(), "64-bit".to_owned()));
     assert_eq!((run.fact("complete"), run.fact("guest_end")), ("1".to_owned(), "exit port".to_owned()));
     let checked = run.column("SELECT name FROM check_result WHERE ok ORDER BY name");
-    assert_eq!(checked, ["host_fault_rows", "protocol_errors", "uffd_pages"]);
+    assert_eq!(checked, ["host_fault_rows", "protocol_errors", "uffd_bytes", "uffd_pages"]);
     assert_eq!(run.column("SELECT name FROM check_result WHERE NOT ok"), [""; 0]);
     let skipped = run.column("SELECT name FROM check_skipped");
     assert!(

@@ -127,7 +127,7 @@ fn each_identity_between_sources_can_fail() {
             let again = witness(1 << 12, guest.tsc);
             guest.inputs.push(Input::HostFault(again));
         }),
-        (&["host_fault_rows", "host_faults_explained"], |guest| remove(guest, "uffd", 2)),
+        (&["uffd_bytes", "host_fault_rows", "host_faults_explained"], |guest| remove(guest, "uffd", 2)),
         (&["kvm_pf_taken"], |guest| set_at_end(guest, "kvm.pf_taken", 11)),
         (&["kvm_pf_fixed"], |guest| set_at_end(guest, "kvm.pf_spurious", 1)),
         (&["kvm_pf_taken", "kvm_pf_fixed", "host_faults_explained"], |guest| {

@@ -204,6 +204,23 @@ fn bad_bulk_transfers_are_refused_one_by_one() {
 }
 
 #[test]
+fn a_bulk_record_that_is_drained_before_its_port_is_rung_is_served_once() {
+    need_kvm();
+    let code = Code::default()
+        .clock()
+        .map_window()
+        .bulk_record(0, BulkKind::Console, 8, 8)
+        .out(port::DOORBELL, 0)
+        .out(port::BULK, 0)
+        .out(port::BULK, 0)
+        .out(port::EXIT, 0);
+    let (finished, inputs) = run(&code);
+    assert_eq!(finished.end, End::Exit(0));
+    assert_eq!(inputs.iter().filter(|input| matches!(input, Input::Bulk { .. })).count(), 1);
+    assert_eq!(protocol_errors(&inputs).len(), 1, "the second ring has no record of its own");
+}
+
+#[test]
 fn a_bulk_storm_is_cut_at_the_limit() {
     need_kvm();
     let rings = (BULK_LIMIT / u64::from(Bulk::MAX_LENGTH)) as u32 + 20;

@@ -193,6 +193,8 @@ struct Loop {
     calibration: Option<Calibration>,
     panic_text: Option<String>,
     last_records: VecDeque<Record>,
+    /// The newest record, until a ring of the bulk port takes it: a kick may drain it just before the guest rings.
+    newest: Option<Record>,
     protocol_errors: u64,
     bulk_bytes: u64,
 }
@@ -209,6 +211,7 @@ impl Loop {
             calibration: None,
             panic_text: None,
             last_records: VecDeque::with_capacity(KEPT_RECORDS),
+            newest: None,
             protocol_errors: 0,
             bulk_bytes: 0,
         }
@@ -266,7 +269,7 @@ impl Loop {
         match exit {
             Exit::PortOut { port, value } => match port {
                 port::CLOCK => self.clock_check(times),
-                port::DOORBELL => self.drain().map(|_| ()),
+                port::DOORBELL => self.drain(),
                 port::BULK => self.bulk(),
                 port::EXIT => Err(End::Exit(value)),
                 port::PANIC => Err(End::Panic),
@@ -281,7 +284,7 @@ impl Loop {
             Exit::Interrupted => {
                 // A kick has done its work. What comes from now on, a stop perhaps, ends the next KVM_RUN.
                 self.task.vcpu.set_kvm_immediate_exit(0);
-                self.drain().map(|_| ())
+                self.drain()
             }
             Exit::Halt => Err(End::Halted),
             other => Err(End::Died(other)),
@@ -299,8 +302,8 @@ impl Loop {
         Ok(())
     }
 
-    /// Takes what is in the ring and hands it on; the newest record comes back.
-    fn drain(&mut self) -> Result<Option<Record>, End> {
+    /// Takes what is in the ring and hands it on.
+    fn drain(&mut self) -> Step {
         let mut drained = self.task.ring.drain().map_err(|error| End::WindowFailed(error.to_string()))?;
         if let Some(violation) = drained.violation {
             self.protocol_error(violation)?;
@@ -311,7 +314,6 @@ impl Loop {
                 record.tsc = record.tsc.wrapping_add_signed(correction);
             }
         }
-        let newest = drained.records.last().copied();
         let kept = drained.records.len().saturating_sub(KEPT_RECORDS);
         for record in &drained.records[kept..] {
             if self.last_records.len() == KEPT_RECORDS {
@@ -320,13 +322,15 @@ impl Loop {
             self.last_records.push_back(*record);
         }
         if !drained.records.is_empty() {
+            self.newest = drained.records.last().copied();
             self.send(Input::Records(drained.records))?;
         }
-        Ok(newest)
+        Ok(())
     }
 
     fn bulk(&mut self) -> Step {
-        let Some(record) = self.drain()?.filter(|record| record.kind == RecordKind::Bulk) else {
+        self.drain()?;
+        let Some(record) = self.newest.take().filter(|record| record.kind == RecordKind::Bulk) else {
             return self.protocol_error("rang the bulk port without a bulk record at the ring's end".to_owned());
         };
         let bulk: Bulk = record.payload_as();

@@ -91,13 +91,17 @@ impl Code {
 
     /// Writes a bulk record into slot `number` of the mapped window, publishes `number + 1` and rings the bulk port.
     pub(crate) fn bulk(self, number: u64, kind: BulkKind, gpa: u64, length: u32) -> Code {
+        self.bulk_record(number, kind, gpa, length).out(port::BULK, 0)
+    }
+
+    /// Writes a bulk record into slot `number` of the mapped window and publishes `number + 1`.
+    pub(crate) fn bulk_record(self, number: u64, kind: BulkKind, gpa: u64, length: u32) -> Code {
         let slot = WINDOW + RECORDS_OFFSET as u64 + number * RECORD_SIZE as u64;
         self.store(slot, u64::from(RecordKind::Bulk.0))
             .store(slot + 16, number)
             .store(slot + 24, gpa)
             .store(slot + 32, u64::from(length) | u64::from(kind.0) << 32 | 1 << 40)
             .publish(number + 1)
-            .out(port::BULK, 0)
     }
 
     /// Publishes a head.
