@@ -5,7 +5,7 @@ mod lab;
 mod plain;
 mod table;
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -50,14 +50,21 @@ struct Options {
     runs: u32,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let options = Options::parse();
     let scratch = std::env::temp_dir().join(format!("pagelab-rates-{}", std::process::id()));
-    std::fs::create_dir(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
-    let done = measure(&options, scratch.join("run.pagelab"));
+    let done = fs::create_dir(&scratch)
+        .with_context(|| format!("cannot create {}", scratch.display()))
+        .and_then(|()| measure(&options, scratch.join("run.pagelab")));
     // What cannot be removed is a run file in a folder for such.
-    let _ = std::fs::remove_dir_all(&scratch);
-    done
+    let _ = fs::remove_dir_all(&scratch);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rates: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn measure(options: &Options, run_file: PathBuf) -> anyhow::Result<()> {
