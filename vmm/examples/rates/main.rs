@@ -30,7 +30,7 @@ const REFAULTS: [(&str, &str, [&str; 4]); 2] = [
 const LONGEST_INTERVAL: Duration = Duration::from_secs(20);
 /// Evictions a run goes through.
 const EVICTIONS: u32 = 6;
-/// A ratio below this is short of the aim that `--record none` costs no more than plain memory does.
+/// The aim: `--record none` takes at most this many times as long as the same guest on plain memory.
 const PLAIN_AIM: f64 = 1.05;
 
 /// Rates of host faults, by source, in one run.
