@@ -33,6 +33,7 @@ pub(crate) fn run(program: &str, args: &[String], memory: u64) -> anyhow::Result
         program: Program { path: &path, args: &args, env: &env, initramfs: &initramfs },
         seed: 1,
         trace: false,
+        trap_faults: false,
     })?;
     // The guest's console goes through the ring, recorded or not.
     let mut ring = RingReader::new(window)?;
