@@ -23,6 +23,8 @@ pub enum Input {
     },
     /// A host-side fault was resolved.
     HostFault(HostFault),
+    /// Several of them, in the order in which they were resolved.
+    HostFaults(Vec<HostFault>),
     /// KVM told of something else: an exit, an exception given to the guest, an entry into shadow tables ...
     KvmEvent(KvmEvent),
     /// The host took pages away from the guest.

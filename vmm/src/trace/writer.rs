@@ -99,6 +99,7 @@ impl Writer {
             Input::Records(records) => records.iter().try_for_each(|record| self.record(record)),
             Input::Bulk { record, bulk, bytes } => self.bulk(&record, &bulk, bytes),
             Input::HostFault(fault) => self.host_fault(&fault),
+            Input::HostFaults(faults) => faults.iter().try_for_each(|fault| self.host_fault(fault)),
             Input::KvmEvent(event) => self.kvm_event(event),
             Input::Console { tsc, stream, bytes } => self.console(tsc, 0, stream, &bytes),
             Input::Eviction(interval) => self.interval(EVICTION, &interval),

@@ -32,6 +32,9 @@ use crate::{
 
 /// Messages read at a time.
 const BATCH: usize = 32;
+/// Faults told to the recorder at a time, while they come one after the other: waking its thread for each would cost more
+/// than answering them.
+const TOLD_AT_ONCE: usize = 64;
 /// How long the thread looks out for the next fault before it sleeps: waking it costs more than most gaps are long.
 const LOOK_OUT: Duration = Duration::from_micros(30);
 
@@ -68,6 +71,8 @@ pub(super) struct Handler {
     /// Pages of 4 KiB written since the last write protection; `None` where there is none.
     pub(super) written: Option<Arc<AtomicU64>>,
     pub(super) kinds: [(HostFaultKind, u64); 4],
+    /// Faults the recorder does not know of yet.
+    pub(super) untold: Vec<HostFault>,
 }
 
 /// The kinds this source knows, none of them seen yet.
@@ -85,6 +90,7 @@ impl Handler {
             // Full only if an earlier failure waits there already.
             let _ = self.watch.failure.try_send(failed("serve a fault")(error));
         }
+        self.tell();
         Counts { copies: self.filler.tally, kinds: self.kinds }
     }
 
@@ -109,6 +115,8 @@ impl Handler {
                 last = Instant::now();
             } else if last.elapsed() < LOOK_OUT {
                 hint::spin_loop();
+            } else if !self.untold.is_empty() {
+                self.tell();
             } else if self.sleep()? {
                 return Ok(());
             }
@@ -174,8 +182,19 @@ impl Handler {
             bytes: answer.bytes,
             ..HostFault::default()
         };
-        // Nobody takes it only when the recording has failed; the vCPU's loop says so, and pages must come regardless.
-        let _ = self.watch.sink.send(Input::HostFault(fault));
+        self.untold.push(fault);
+        if self.untold.len() == TOLD_AT_ONCE {
+            self.tell();
+        }
         Ok(())
+    }
+
+    /// Hands the faults on to the recorder.
+    fn tell(&mut self) {
+        if !self.untold.is_empty() {
+            let faults = std::mem::replace(&mut self.untold, Vec::with_capacity(TOLD_AT_ONCE));
+            // Nobody takes them only when the recording has failed; the vCPU's loop says so, and pages must come regardless.
+            let _ = self.watch.sink.send(Input::HostFaults(faults));
+        }
     }
 }

@@ -116,6 +116,7 @@ impl FaultSource for UffdSource {
             filler,
             written: protector.as_ref().map(|protector| Arc::clone(&protector.written)),
             kinds: handler::KINDS,
+            untold: Vec::new(),
         };
         let worker = Worker::spawn(NAME, &watched, move || handler.run()).map_err(failed("start its thread"))?;
         Ok(Box::new(Active { uffd, extents, watch: watched, stop, worker, protector, present_at_start }))
