@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use super::Check;
-use crate::faults::{self, Probe};
+use crate::faults::{self, Missing, Probe};
 
 const PAGEMAP: (&str, &str) =
     ("pagemap", "without it the copies of a userfaultfd source have no second count to agree with");
@@ -26,5 +26,16 @@ pub(super) fn checks() -> Vec<Check> {
             "boot a kernel built with CONFIG_PROC_PAGE_MONITOR=y, and mount /proc",
         ),
     };
-    sources.chain([pagemap]).collect()
+    sources.chain(uffd_modes()).chain([pagemap]).collect()
+}
+
+/// What userfaultfd offers beyond its basic use, if it is there at all.
+fn uffd_modes() -> Vec<Check> {
+    let why = "without it uffd cannot watch every --backing, nor first writes (--protect)";
+    let Ok(modes) = faults::uffd_modes() else { return Vec::new() };
+    let check = |(name, lack): (&'static str, Option<Missing>)| match lack {
+        None => Check::ok(name, why, "there"),
+        Some(missing) => Check::missing(name, why, missing.why, missing.remedy),
+    };
+    modes.into_iter().map(check).collect()
 }

@@ -21,6 +21,8 @@ pub(crate) use evict::Evictor;
 pub use evicted::Evicted;
 pub use latency::LONGEST as LONGEST_LATENCY;
 
+pub use uffd::modes as uffd_modes;
+
 use crate::{
     perf::recording::Recording,
     trace::{CopyTally, Input},

@@ -127,6 +127,19 @@ fn failed(what: &'static str) -> impl Fn(io::Error) -> FaultError {
     move |error| FaultError::Failed { name: NAME, what, error }
 }
 
+/// What userfaultfd can do here beyond faults of anonymous memory: a name for each, and what it lacks. `Err` without
+/// userfaultfd.
+pub fn modes() -> Result<[(&'static str, Option<Missing>); 4], Missing> {
+    let uffd = Uffd::open()?;
+    let lack = |backing, protect| mode(&uffd, backing, protect).err();
+    Ok([
+        ("uffd_memfd", lack(Backing::Memfd, false)),
+        ("uffd_hugetlb", lack(Backing::Hugetlb2M, false)),
+        ("uffd_protect", lack(Backing::Anonymous, true)),
+        ("uffd_protect_files", lack(Backing::Memfd, true)),
+    ])
+}
+
 /// The modes in which a backing is watched, if this kernel has them.
 fn mode(uffd: &Uffd, backing: Backing, protect: bool) -> Result<u32, Missing> {
     let (needed, mut mode) = match backing {
