@@ -45,7 +45,8 @@ fn has_tracepoints(run: &RunRows) -> bool {
 #[test]
 fn a_running_vm_is_recorded_and_not_disturbed() {
     let lab = lab!();
-    let victim = Victim::start(&lab, &["--timeout", "120"]);
+    // Its pages go now and then, so that there are host faults as long as it runs.
+    let victim = Victim::start(&lab, &["--timeout", "120", "--backing", "memfd", "--evict", "every=50ms,pages=all"]);
     let options = ["--seconds", "2", "--interval", "100ms", "-o", "attach.pagelab", "--json"];
     let output = lab.pagelab(&[&["attach", &victim.pid()], &options[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));

@@ -29,7 +29,7 @@ fn a_program_computes_the_same_while_its_pages_go() {
     let native = String::from_utf8(native.stdout).expect("text");
     for (backing, kind) in [("anon", "refault"), ("memfd", "minor"), ("thp", "refault"), ("hugetlb-2m", "minor")] {
         for pages in ["all", "50"] {
-            let evict = format!("every=5ms,pages={pages}");
+            let evict = format!("every=50ms,pages={pages}");
             let options = ["--record", "uffd", "--backing", backing, "--evict", &evict];
             let Some((said, run)) = everyday(&lab, &options) else { continue };
             assert_eq!(said, native, "{backing} {pages}");
@@ -45,7 +45,7 @@ fn a_program_computes_the_same_while_its_pages_go() {
 #[test]
 fn a_file_keeps_its_pages_without_any_source() {
     let lab = lab!();
-    let (said, run) = everyday(&lab, &["--record", "none", "--backing", "memfd", "--evict", "every=5ms"])
+    let (said, run) = everyday(&lab, &["--record", "none", "--backing", "memfd", "--evict", "every=50ms"])
         .expect("every host has a memfd");
     assert!(said.contains("sorted: first"), "{said}");
     assert_ne!(run.column("SELECT sum(pages) > 0 FROM eviction"), ["0"]);
@@ -63,10 +63,10 @@ fn the_guests_events_do_not_depend_on_what_the_host_does_with_its_memory() {
     };
     let plain = events(&[]);
     for options in [
-        &["--evict", "every=5ms"][..],
-        &["--evict", "every=5ms,pages=20", "--backing", "memfd"],
+        &["--evict", "every=50ms"][..],
+        &["--evict", "every=50ms,pages=20", "--backing", "memfd"],
         &["--host-latency", "100us"],
-        &["--protect", "every=5ms"],
+        &["--protect", "every=50ms"],
         &["--backing", "memfd"],
     ] {
         assert_eq!(events(options), plain, "{options:?}");

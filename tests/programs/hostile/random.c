@@ -51,6 +51,8 @@ static int writable(char *page) {
 static void step(char *heap) {
     unsigned long at = address(), bytes = length(at);
     int prot = random_below(8);
+    // What may be executed only can be read or not, as the CPU has protection keys or not.
+    if (prot == PROT_EXEC) prot |= PROT_READ;
     unsigned char resident[PAGES + 1];
     switch (random_below(8)) {
     case 0:

@@ -183,7 +183,8 @@ pub trait FaultSource: Sync {
     }
     /// Whether a run has it unless told otherwise, on hosts that have it.
     fn by_default(&self) -> bool;
-    /// Whether guest RAM must be kept free of huge pages for it.
+    /// Whether guest RAM is kept free of huge pages for it, so that each page is one host fault (unless `--backing` says
+    /// otherwise).
     fn needs_small_pages(&self) -> bool {
         self.resolves()
     }

@@ -44,6 +44,10 @@ impl FaultSource for Tracepoint {
         false
     }
 
+    fn needs_small_pages(&self) -> bool {
+        true
+    }
+
     fn probe(&self) -> Probe {
         // As a run would: opening them is the only sure sign of the rights. They tell nothing of this thread.
         let this = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
