@@ -23,6 +23,8 @@ const CHANNEL_INPUTS: usize = 1024;
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 /// Rows after which a batch is committed without waiting for the interval.
 const COMMIT_ROWS: usize = 50_000;
+/// Niceness of the writer thread: where CPUs are scarce, the guest and who answers its faults come first.
+const NICE: i32 = 10;
 /// How long a commit waits for another reader of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -56,7 +58,13 @@ impl Recorder {
         let (end, end_queue) = bounded(1);
         let thread = thread::Builder::new()
             .name("recorder".into())
-            .spawn(move || write(writer, &input_queue, &end_queue))
+            .spawn(move || {
+                let this = rustix::thread::gettid();
+                if let Err(error) = rustix::process::setpriority_process(Some(this), NICE) {
+                    log::debug!("the recorder keeps its priority: {error}");
+                }
+                write(writer, &input_queue, &end_queue)
+            })
             .map_err(|error| create_error(path, error))?;
         Ok(Recorder { path: path.to_owned(), inputs, end: Some(end), thread: Some(thread) })
     }

@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,7 @@ use linux_raw_sys::general::{
 };
 use pagelab_abi::layout::PAGE_SIZE;
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     fd::OwnedFd,
     io::Errno,
 };
@@ -35,8 +36,22 @@ const BATCH: usize = 32;
 /// Faults told to the recorder at a time, while they come one after the other: waking its thread for each would cost more
 /// than answering them.
 const TOLD_AT_ONCE: usize = 64;
-/// How long the thread looks out for the next fault before it sleeps: waking it costs more than most gaps are long.
+/// How long the thread looks out for the next fault before it sleeps, where the vCPU has another CPU to run on: waking it
+/// costs more than most gaps are long.
 const LOOK_OUT: Duration = Duration::from_micros(30);
+
+/// How long a fault stays untold if no other follows it.
+const TELL_AFTER: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+
+/// Why the thread sleeps no more.
+enum Woken {
+    /// A fault waits, or may wait.
+    ByFault,
+    /// Nothing has happened for [`TELL_AFTER`].
+    ByTime,
+    /// It is to end, and no fault waits.
+    ToEnd,
+}
 
 /// A page-fault message (Linux: struct uffd_msg), 32 bytes.
 #[repr(C)]
@@ -97,6 +112,8 @@ impl Handler {
     fn serve(&mut self) -> io::Result<()> {
         let mut messages = [Message::new_zeroed(); BATCH];
         let uffd = Arc::clone(&self.uffd);
+        let look_out =
+            if thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { LOOK_OUT } else { Duration::ZERO };
         let mut last = Instant::now();
         loop {
             let count = match rustix::io::read(uffd.fd(), messages.as_mut_bytes()) {
@@ -113,25 +130,29 @@ impl Handler {
                 }
                 self.filler.prepare()?;
                 last = Instant::now();
-            } else if last.elapsed() < LOOK_OUT {
+            } else if last.elapsed() < look_out {
                 hint::spin_loop();
-            } else if !self.untold.is_empty() {
-                self.tell();
-            } else if self.sleep()? {
-                return Ok(());
+            } else {
+                match self.sleep()? {
+                    Woken::ByFault => {}
+                    Woken::ByTime => self.tell(),
+                    Woken::ToEnd => return Ok(()),
+                }
             }
         }
     }
 
-    /// Sleeps until there is something to do; true if that is to end, and no fault waits.
-    fn sleep(&self) -> io::Result<bool> {
+    /// Sleeps until there is something to do.
+    fn sleep(&self) -> io::Result<Woken> {
         let mut ready =
             [PollFd::new(self.uffd.fd(), PollFlags::IN), PollFd::from_borrowed_fd(self.stop.as_fd(), PollFlags::IN)];
-        match poll(&mut ready, None) {
+        match poll(&mut ready, (!self.untold.is_empty()).then_some(&TELL_AFTER)) {
+            Ok(0) => return Ok(Woken::ByTime),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(ready[1].revents().contains(PollFlags::IN) && !ready[0].revents().contains(PollFlags::IN))
+        let end = ready[1].revents().contains(PollFlags::IN) && !ready[0].revents().contains(PollFlags::IN);
+        Ok(if end { Woken::ToEnd } else { Woken::ByFault })
     }
 
     fn answer(&mut self, message: &Message, tsc_begin: u64, begin: Instant) -> io::Result<()> {
