@@ -9,8 +9,8 @@ cd "$(dirname "$0")/.."
 
 rig=${1:-}
 case $rig in
-amd) memory=2G limit=900 ;;
-intel) memory=384M limit=300 ;;
+amd) memory=2G limit=2400 ;;
+intel) memory=384M limit=600 ;;
 *) die "which rig, amd or intel?" ;;
 esac
 shift
@@ -53,7 +53,7 @@ copies=()
         copies+=(--copy "$binary:/tests/$name")
         echo "echo '== $name'"
         # One thread: the rig has one CPU. What a test that passed printed is shown for the sake of "skipped: ...".
-        echo "timeout -s KILL 300 /tests/$name --test-threads=1 --show-output || echo '== status' \$?"
+        echo "timeout -s KILL 900 /tests/$name --test-threads=1 --show-output || echo '== status' \$?"
     done
 } >"$scratch/run-tests"
 chmod +x "$scratch/run-tests"
