@@ -104,7 +104,9 @@ fn traced(run: &RunRows, attached: &serde_json::Value) {
         }
     };
     let of_faults = exits.iter().find(|exit| exit["reason"] == reason).expect(reason);
-    assert!(of_faults["count"].as_u64() >= Some(faults), "{faults} faults, {of_faults}");
+    // The watch begins and ends in the middle of things: a few faults may lack their exit.
+    let count = of_faults["count"].as_u64().expect("a number");
+    assert!(count * 100 >= faults * 99, "{faults} faults, {of_faults}");
     assert!(of_faults["outside_ns"].as_u64() > Some(0), "{of_faults}");
     assert_eq!(run.column("SELECT count(*) FROM host_fault WHERE rip IS NULL OR error_code IS NULL"), ["0"]);
 }
