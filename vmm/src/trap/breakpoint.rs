@@ -114,14 +114,17 @@ pub(crate) fn probe() -> Probe {
         Err(error) => return missing(error.to_string()),
     }
     match try_one() {
-        Ok(true) => Probe::Available,
-        Ok(false) => missing("KVM takes hardware breakpoints, but a guest runs over them".to_owned()),
+        Ok(None) => Probe::Available,
+        Ok(Some(exit)) => {
+            missing(format!("KVM takes hardware breakpoints, but a guest does not stop as it should: {exit:?}"))
+        }
         Err(why) => missing(format!("a breakpoint cannot be tried: {why}")),
     }
 }
 
-/// Whether a breakpoint on the first instruction of a guest stops it, once, and can be stepped over.
-fn try_one() -> std::result::Result<bool, String> {
+/// Whether a breakpoint on the second instruction of a guest stops it, once, and can be stepped over (an emulator may
+/// not look for breakpoints on the first one after an entry). What comes instead, if not.
+fn try_one() -> std::result::Result<Option<Exit>, String> {
     const NOP_NOP_HALT: [u8; 3] = [0x90, 0x90, 0xf4];
     let mut vm = Vm::create(&VmConfig {
         memory: MIN_MEMORY,
@@ -135,13 +138,13 @@ fn try_one() -> std::result::Result<bool, String> {
         trap_faults: false,
     })
     .map_err(|error| error.to_string())?;
-    let mut breakpoint = Breakpoint::at(KERNEL_VIRT + KERNEL_PHYS);
+    let mut breakpoint = Breakpoint::at(KERNEL_VIRT + KERNEL_PHYS + 1);
     let tried = |error: kvm_ioctls::Error| error.to_string();
     breakpoint.arm(&vm.vcpu).map_err(tried)?;
     for expected in [Event::Hit, Event::Stepped] {
         match exit::run(&mut vm.vcpu).map_err(tried)? {
             Exit::Debug { address, dr6 } if breakpoint.event(address, dr6) == expected => {}
-            _ => return Ok(false),
+            other => return Ok(Some(other)),
         }
         match expected {
             Event::Hit => breakpoint.step(&vm.vcpu),
@@ -149,7 +152,8 @@ fn try_one() -> std::result::Result<bool, String> {
         }
         .map_err(tried)?;
     }
-    Ok(exit::run(&mut vm.vcpu).map_err(tried)? == Exit::Halt)
+    let last = exit::run(&mut vm.vcpu).map_err(tried)?;
+    Ok((last != Exit::Halt).then_some(last))
 }
 
 #[cfg(test)]
