@@ -193,6 +193,8 @@ struct Loop {
     calibration: Option<Calibration>,
     panic_text: Option<String>,
     last_records: VecDeque<Record>,
+    /// The host's TSC before the first KVM_RUN.
+    first_entry: Option<u64>,
     /// The newest record, until a ring of the bulk port takes it: a kick may drain it just before the guest rings.
     newest: Option<Record>,
     protocol_errors: u64,
@@ -212,6 +214,7 @@ impl Loop {
             panic_text: None,
             last_records: VecDeque::with_capacity(KEPT_RECORDS),
             newest: None,
+            first_entry: None,
             protocol_errors: 0,
             bulk_bytes: 0,
         }
@@ -241,13 +244,14 @@ impl Loop {
             if self.status.stop.load(Ordering::Acquire) {
                 return End::Stopped;
             }
-            let before = clock::rdtsc();
+            // The guest reads its clock in its first entry, though a kick may put off its telling to a later one.
+            let first_entry = *self.first_entry.get_or_insert_with(clock::rdtsc);
             self.status.in_guest.store(true, Ordering::Release);
             let exit = exit::run(&mut self.task.vcpu);
             self.status.in_guest.store(false, Ordering::Release);
             let after = clock::rdtsc();
             let step = match exit {
-                Ok(exit) => self.serve(exit, before..after),
+                Ok(exit) => self.serve(exit, first_entry..after),
                 Err(error) => Err(End::RunFailed(error.errno())),
             };
             if let Err(end) = step {
@@ -256,7 +260,7 @@ impl Loop {
         }
     }
 
-    /// Acts on an exit; `times` are the host's readings from before KVM_RUN and from after it.
+    /// Acts on an exit; `times` are the host's readings from before the first KVM_RUN and from after this one.
     fn serve(&mut self, exit: Exit, times: Range<u64>) -> Step {
         for hook in &mut self.hooks {
             match hook.exit(&exit, &mut self.task.vcpu) {
