@@ -44,10 +44,12 @@ impl Code {
 
     /// `rdtsc; shl rdx, 32; or rax, rdx; mov r8, rax; mov edx, CLOCK; out dx, eax`
     pub(crate) fn clock(self) -> Code {
+        self.read_clock().out(pagelab_abi::port::CLOCK, 0)
+    }
+
+    /// Reads the TSC into R8.
+    pub(crate) fn read_clock(self) -> Code {
         self.bytes(&[0x0f, 0x31, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xd0, 0x49, 0x89, 0xc0])
-            .bytes(&[0xba])
-            .bytes(&u32::from(pagelab_abi::port::CLOCK).to_le_bytes())
-            .bytes(&[0xef])
     }
 
     /// `mov edx, port; mov eax, value; out dx, eax`
