@@ -22,10 +22,11 @@ pub mod port;
 pub mod record;
 pub mod ring;
 pub mod snapshot;
+pub mod syscall;
 pub mod trap;
 pub mod vm_flags;
 pub mod vmstat;
 
 /// Version of everything in this crate. The guest compares it with [`boot::BootInfo::version`] before it does
 /// anything else.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;

@@ -3,10 +3,11 @@
 use std::{fmt::Write, io};
 
 use clap::Args;
+use serde::Serialize;
 
 use crate::{
     cli::print,
-    doctor::{Check, Examination, Group, Status, examine},
+    doctor::{Check, Examination, Group, Status, examine, syscalls},
 };
 
 const READY: &str = "
@@ -19,16 +20,26 @@ Programs cannot be run here yet. Where KVM cannot be had at all, a nested rig ha
 
 /// Looks at this host: what it offers to the lab, what is missing, and the exact fix.
 #[derive(Args, Debug)]
-#[command(after_help = "Changes nothing. Exit status 0 if programs can be run here, 1 if not.")]
+#[command(
+    after_help = "Changes nothing. Exit status 0 if programs can be run here, 1 if not; with --syscalls always 0."
+)]
 pub(super) struct DoctorArgs {
     /// Print the findings as one JSON object.
     #[arg(long)]
     json: bool,
+    /// List the system calls that the guest serves instead, and in what they differ from Linux's.
+    #[arg(long)]
+    syscalls: bool,
 }
 
 impl DoctorArgs {
     /// Prints the findings; says whether programs can be run here.
     pub(super) fn execute(&self) -> io::Result<bool> {
+        if self.syscalls {
+            let served = syscalls::served();
+            print(&if self.json { json(&served)? } else { syscalls::text() })?;
+            return Ok(true);
+        }
         let examination = examine();
         let text = if self.json { json(&examination)? } else { text(&examination) };
         print(&text)?;
@@ -36,8 +47,8 @@ impl DoctorArgs {
     }
 }
 
-fn json(examination: &Examination) -> io::Result<String> {
-    Ok(format!("{}\n", serde_json::to_string_pretty(examination)?))
+fn json<T: Serialize>(value: &T) -> io::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 fn text(examination: &Examination) -> String {

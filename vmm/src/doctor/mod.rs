@@ -7,6 +7,7 @@ mod memory;
 mod mmu;
 mod pages;
 mod sources;
+pub mod syscalls;
 mod tracing;
 
 use host::Host;

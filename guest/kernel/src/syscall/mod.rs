@@ -11,9 +11,8 @@ mod signal;
 mod time;
 
 pub(crate) use io::Buffers;
-use linux_raw_sys::general as nr;
 pub(crate) use missing::MissingSyscalls;
-use pagelab_abi::{event, trap::TrapFrame};
+use pagelab_abi::{event, syscall::Syscall, trap::TrapFrame};
 use pagelab_mm::errno::Errno;
 
 use crate::{arch::cpu, state::Kernel};
@@ -43,46 +42,46 @@ pub(crate) fn dispatch(kernel: &mut Kernel, frame: &mut TrapFrame) {
 }
 
 fn call(kernel: &mut Kernel, number: u32, args: &Args) -> Result {
-    match number {
-        nr::__NR_read => io::read(kernel, args),
-        nr::__NR_write => io::write(kernel, args),
-        nr::__NR_readv => io::readv(kernel, args),
-        nr::__NR_writev => io::writev(kernel, args),
-        nr::__NR_close => file::close(kernel, args),
-        nr::__NR_open => file::open(kernel, args),
-        nr::__NR_openat => file::openat(kernel, args),
-        nr::__NR_pread64 => io::pread64(kernel, args),
-        nr::__NR_lseek => file::lseek(kernel, args),
-        nr::__NR_fstat => path::fstat(kernel, args),
-        nr::__NR_newfstatat => path::newfstatat(kernel, args),
-        nr::__NR_readlink => path::readlink(kernel, args),
-        nr::__NR_readlinkat => path::readlinkat(kernel, args),
-        nr::__NR_mmap => memory::mmap(kernel, args),
-        nr::__NR_munmap => memory::munmap(kernel, args),
-        nr::__NR_mprotect => memory::mprotect(kernel, args),
-        nr::__NR_brk => memory::brk(kernel, args),
-        nr::__NR_madvise => memory::madvise(kernel, args),
-        nr::__NR_mincore => memory::mincore(kernel, args),
-        nr::__NR_arch_prctl => process::arch_prctl(kernel, args),
-        nr::__NR_set_tid_address => Ok(u64::from(kernel.process.pid)),
-        nr::__NR_set_robust_list => process::set_robust_list(args),
-        nr::__NR_rseq => process::rseq(kernel, args),
-        nr::__NR_getpid | nr::__NR_gettid => Ok(u64::from(kernel.process.pid)),
-        nr::__NR_kill => signal::kill(kernel, args),
-        nr::__NR_tkill => signal::tkill(kernel, args),
-        nr::__NR_tgkill => signal::tgkill(kernel, args),
-        nr::__NR_exit | nr::__NR_exit_group => process::exit(kernel, args),
-        nr::__NR_getrandom => process::getrandom(kernel, args),
-        nr::__NR_prlimit64 => info::prlimit64(kernel, args),
-        nr::__NR_getrusage => info::getrusage(kernel, args),
-        nr::__NR_uname => info::uname(kernel, args),
-        nr::__NR_clock_gettime => time::clock_gettime(kernel, args),
-        nr::__NR_clock_getres => time::clock_getres(kernel, args),
-        nr::__NR_gettimeofday => time::gettimeofday(kernel, args),
-        nr::__NR_time => time::time(kernel, args),
-        _ => {
-            kernel.missing.count(number);
-            Err(Errno::ENOSYS)
-        }
+    let Some(syscall) = Syscall::from_number(number) else {
+        kernel.missing.count(number);
+        return Err(Errno::ENOSYS);
+    };
+    match syscall {
+        Syscall::Read => io::read(kernel, args),
+        Syscall::Write => io::write(kernel, args),
+        Syscall::Readv => io::readv(kernel, args),
+        Syscall::Writev => io::writev(kernel, args),
+        Syscall::Close => file::close(kernel, args),
+        Syscall::Open => file::open(kernel, args),
+        Syscall::Openat => file::openat(kernel, args),
+        Syscall::Pread64 => io::pread64(kernel, args),
+        Syscall::Lseek => file::lseek(kernel, args),
+        Syscall::Fstat => path::fstat(kernel, args),
+        Syscall::Newfstatat => path::newfstatat(kernel, args),
+        Syscall::Readlink => path::readlink(kernel, args),
+        Syscall::Readlinkat => path::readlinkat(kernel, args),
+        Syscall::Mmap => memory::mmap(kernel, args),
+        Syscall::Munmap => memory::munmap(kernel, args),
+        Syscall::Mprotect => memory::mprotect(kernel, args),
+        Syscall::Brk => memory::brk(kernel, args),
+        Syscall::Madvise => memory::madvise(kernel, args),
+        Syscall::Mincore => memory::mincore(kernel, args),
+        Syscall::ArchPrctl => process::arch_prctl(kernel, args),
+        Syscall::SetTidAddress => Ok(u64::from(kernel.process.pid)),
+        Syscall::SetRobustList => process::set_robust_list(args),
+        Syscall::Rseq => process::rseq(kernel, args),
+        Syscall::Getpid | Syscall::Gettid => Ok(u64::from(kernel.process.pid)),
+        Syscall::Kill => signal::kill(kernel, args),
+        Syscall::Tkill => signal::tkill(kernel, args),
+        Syscall::Tgkill => signal::tgkill(kernel, args),
+        Syscall::Exit | Syscall::ExitGroup => process::exit(kernel, args),
+        Syscall::Getrandom => process::getrandom(kernel, args),
+        Syscall::Prlimit64 => info::prlimit64(kernel, args),
+        Syscall::Getrusage => info::getrusage(kernel, args),
+        Syscall::Uname => info::uname(kernel, args),
+        Syscall::ClockGettime => time::clock_gettime(kernel, args),
+        Syscall::ClockGetres => time::clock_getres(kernel, args),
+        Syscall::Gettimeofday => time::gettimeofday(kernel, args),
+        Syscall::Time => time::time(kernel, args),
     }
 }
