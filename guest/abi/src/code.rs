@@ -146,6 +146,14 @@ open_code! {
         Merge = 7 => "merge",
         /// MADV_DONTNEED over a range.
         DontNeed = 8 => "dontneed",
+        /// mremap moved a mapping or made it grow; the range is where it is now. What went is told by `unmap`.
+        Remap = 9 => "remap",
+        /// A range was locked in memory.
+        Lock = 10 => "lock",
+        /// A range is no longer locked.
+        Unlock = 11 => "unlock",
+        /// madvise changed the flags of a range.
+        Advise = 12 => "advise",
     }
 }
 

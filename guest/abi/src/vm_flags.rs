@@ -30,12 +30,30 @@ bitflags::bitflags! {
         const LOCKED = 1 << 11;
         /// Never huge pages (MAP_STACK asks for it).
         const NOHUGEPAGE = 1 << 12;
+        /// Locked, but each page only once it was touched (MLOCK_ONFAULT).
+        const LOCKONFAULT = 1 << 13;
+        /// Will be read in order (MADV_SEQUENTIAL).
+        const SEQ_READ = 1 << 14;
+        /// Will be read in no order (MADV_RANDOM).
+        const RAND_READ = 1 << 15;
+        /// A child does not get it (MADV_DONTFORK).
+        const DONTCOPY = 1 << 16;
+        /// A child finds zeros in it (MADV_WIPEONFORK).
+        const WIPEONFORK = 1 << 17;
+        /// Not part of a core dump (MADV_DONTDUMP).
+        const DONTDUMP = 1 << 18;
+        /// Huge pages are wanted (MADV_HUGEPAGE).
+        const HUGEPAGE = 1 << 19;
+        /// Equal pages may be joined (MADV_MERGEABLE).
+        const MERGEABLE = 1 << 20;
     }
 }
 
 impl VmFlags {
     /// Readable, writable or executable: a VMA with none of them is a PROT_NONE one.
     pub const ACCESS: VmFlags = VmFlags::READ.union(VmFlags::WRITE).union(VmFlags::EXEC);
+    /// Locked, at once or page by page.
+    pub const LOCKED_MASK: VmFlags = VmFlags::LOCKED.union(VmFlags::LOCKONFAULT);
     /// What mprotect may later allow in a private mapping.
     pub const MAY: VmFlags = VmFlags::MAYREAD.union(VmFlags::MAYWRITE).union(VmFlags::MAYEXEC);
 

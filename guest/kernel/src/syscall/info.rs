@@ -25,9 +25,9 @@ pub(super) fn prlimit64(kernel: &mut Kernel, &[pid, resource, new, old, ..]: &Ar
     }
     let limits = &mut kernel.process.space.limits;
     let current = match resource {
-        RLIMIT_DATA => limits.data,
-        RLIMIT_STACK => limits.stack,
-        RLIMIT_AS => limits.address_space,
+        RLIMIT_DATA => limits.data.soft,
+        RLIMIT_STACK => limits.stack.soft,
+        RLIMIT_AS => limits.address_space.soft,
         RLIMIT_NOFILE => MAX_OPEN as u64,
         _ => INFINITY,
     };
@@ -36,9 +36,9 @@ pub(super) fn prlimit64(kernel: &mut Kernel, &[pid, resource, new, old, ..]: &Ar
             return Err(Errno::EINVAL);
         }
         match resource {
-            RLIMIT_DATA => limits.data = soft,
-            RLIMIT_STACK => limits.stack = soft,
-            RLIMIT_AS => limits.address_space = soft,
+            RLIMIT_DATA => limits.data.soft = soft,
+            RLIMIT_STACK => limits.stack.soft = soft,
+            RLIMIT_AS => limits.address_space.soft = soft,
             _ => return Err(Errno::EPERM),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     frame::OutOfMemory,
     machine::Machine,
-    space::AddressSpace,
+    space::{AddressSpace, Limit},
     trace::Trace,
     vma::{VmFlags, Vma},
 };
@@ -38,7 +38,8 @@ impl AddressSpace {
     }
 
     fn within_data_limit(&self, brk: u64) -> bool {
-        self.limits.data == u64::MAX || brk - self.brk_start + self.data_bytes <= self.limits.data
+        let limit = self.limits.data.soft;
+        limit == Limit::INFINITY || brk - self.brk_start + self.data_bytes <= limit
     }
 
     /// Maps or unmaps what lies between the old and the new break. `None` if that fails; then nothing has changed.

@@ -20,7 +20,7 @@ use crate::{
 
 pub use request::{MmapRequest, map, prot};
 pub use stack::GrowRefusal;
-pub use usage::{Limits, Usage};
+pub use usage::{Limit, Limits, Usage};
 
 /// One process's memory.
 #[derive(Debug)]

@@ -46,7 +46,7 @@ impl AddressSpace {
         executable: bool,
     ) -> Result<(), Errno> {
         let needed = bytes.max(1).checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM)?;
-        let limit = self.limits.stack & !(PAGE_SIZE - 1);
+        let limit = self.limits.stack.soft & !(PAGE_SIZE - 1);
         if needed > limit || needed > STACK_TOP - MMAP_MIN_ADDR {
             return Err(Errno::ENOMEM);
         }
@@ -97,7 +97,7 @@ impl AddressSpace {
             }
         }
         let pages = (vma.start - start) >> PAGE_SHIFT;
-        if vma.end - start > self.limits.stack {
+        if vma.end - start > self.limits.stack.soft {
             return Err(GrowRefusal::StackLimit);
         }
         if !self.may_expand(flags, pages as i64) {

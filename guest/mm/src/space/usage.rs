@@ -31,22 +31,49 @@ pub struct Usage {
     pub maj_flt: u64,
 }
 
-/// Resource limits, in bytes (`u64::MAX` is RLIM_INFINITY).
+/// A resource limit, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What is obeyed.
+    pub soft: u64,
+    /// What `soft` may be raised to.
+    pub hard: u64,
+}
+
+impl Limit {
+    /// RLIM_INFINITY.
+    pub const INFINITY: u64 = u64::MAX;
+    /// No limit.
+    pub const NONE: Limit = Limit { soft: Self::INFINITY, hard: Self::INFINITY };
+}
+
+/// What a process may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// RLIMIT_STACK.
-    pub stack: u64,
+    pub stack: Limit,
     /// RLIMIT_DATA.
-    pub data: u64,
+    pub data: Limit,
     /// RLIMIT_AS.
-    pub address_space: u64,
+    pub address_space: Limit,
+    /// RLIMIT_MEMLOCK.
+    pub memlock: Limit,
+    /// CAP_IPC_LOCK: RLIMIT_MEMLOCK does not bind.
+    pub ipc_lock: bool,
     /// vm.max_map_count.
     pub max_map_count: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { stack: 8 << 20, data: u64::MAX, address_space: u64::MAX, max_map_count: 65530 }
+        Limits {
+            stack: Limit { soft: 8 << 20, hard: Limit::INFINITY },
+            data: Limit::NONE,
+            address_space: Limit::NONE,
+            memlock: Limit { soft: 8 << 20, hard: 8 << 20 },
+            ipc_lock: true,
+            max_map_count: 65530,
+        }
     }
 }
 
@@ -126,7 +153,7 @@ impl AddressSpace {
     /// room).
     pub(super) fn may_expand(&self, flags: VmFlags, pages: i64) -> bool {
         let fits = |size: u64, limit: u64| size.saturating_add_signed(pages) <= limit >> PAGE_SHIFT;
-        fits(self.usage.total_vm, self.limits.address_space)
-            && (!flags.is_data() || fits(self.usage.data_vm, self.limits.data))
+        fits(self.usage.total_vm, self.limits.address_space.soft)
+            && (!flags.is_data() || fits(self.usage.data_vm, self.limits.data.soft))
     }
 }

@@ -92,7 +92,7 @@ fn fields(w: &mut dyn Write, vma: &VmaEntry) -> fmt::Result {
 
 /// Linux prints the mnemonics in the order of its own VM_* bits.
 fn flags(w: &mut dyn Write, bits: VmFlags) -> fmt::Result {
-    const MNEMONICS: [(VmFlags, &str); 13] = [
+    const MNEMONICS: [(VmFlags, &str); 21] = [
         (VmFlags::READ, "rd"),
         (VmFlags::WRITE, "wr"),
         (VmFlags::EXEC, "ex"),
@@ -103,9 +103,17 @@ fn flags(w: &mut dyn Write, bits: VmFlags) -> fmt::Result {
         (VmFlags::MAYSHARE, "ms"),
         (VmFlags::GROWSDOWN, "gd"),
         (VmFlags::LOCKED, "lo"),
+        (VmFlags::SEQ_READ, "sr"),
+        (VmFlags::RAND_READ, "rr"),
+        (VmFlags::DONTCOPY, "dc"),
+        (VmFlags::LOCKONFAULT, "lf"),
         (VmFlags::ACCOUNT, "ac"),
         (VmFlags::NORESERVE, "nr"),
+        (VmFlags::WIPEONFORK, "wf"),
+        (VmFlags::DONTDUMP, "dd"),
+        (VmFlags::HUGEPAGE, "hg"),
         (VmFlags::NOHUGEPAGE, "nh"),
+        (VmFlags::MERGEABLE, "mg"),
     ];
     w.write_str("VmFlags: ")?;
     for (_, mnemonic) in MNEMONICS.iter().filter(|(bit, _)| bits.contains(*bit)) {

@@ -47,7 +47,7 @@ fn the_heap_keeps_a_page_to_the_next_mapping_and_never_joins_the_bss() {
 #[test]
 fn the_data_limit_counts_the_initialised_data_too() {
     let mut world = world();
-    world.space.limits.data = 4 * PAGE;
+    world.space.limits.data.soft = 4 * PAGE;
     world.space.data_bytes = PAGE;
     assert_eq!(world.brk(BASE + 3 * PAGE + 1), BASE);
     assert_eq!(world.brk(BASE + 3 * PAGE), BASE + 3 * PAGE);

@@ -126,8 +126,8 @@ fn too_many_mappings() {
 #[test]
 fn limits_of_size() {
     let mut world = World::new();
-    world.space.limits.address_space = 8 * PAGE;
-    world.space.limits.data = 2 * PAGE;
+    world.space.limits.address_space.soft = 8 * PAGE;
+    world.space.limits.data.soft = 2 * PAGE;
     assert_eq!(world.map(BASE, 9 * PAGE, 0, 0), Err(Errno::ENOMEM));
     assert_eq!(world.map(BASE, 3 * PAGE, RW, 0), Err(Errno::ENOMEM));
     assert_eq!(world.map(BASE, 4 * PAGE, 0, 0), Ok(BASE));

@@ -69,11 +69,11 @@ fn only_a_stack_grows() {
     let mut grow = |address| world.space.expand_stack(&mut world.cx, address);
     assert_eq!(grow(MMAP_BASE - 2 * PAGE), Err(GrowRefusal::NotAStack));
     assert_eq!(grow(STACK_TOP), Err(GrowRefusal::NotAStack));
-    world.space.limits.stack = u64::MAX;
+    world.space.limits.stack.soft = u64::MAX;
     world.unmap(MMAP_BASE - PAGE, PAGE).expect("mapped");
     let mut grow = |address| world.space.expand_stack(&mut world.cx, address);
     assert_eq!(grow(MMAP_MIN_ADDR - 1), Err(GrowRefusal::TooLow));
-    world.space.limits.address_space = 100 * PAGE;
+    world.space.limits.address_space.soft = 100 * PAGE;
     let mut grow = |address| world.space.expand_stack(&mut world.cx, address);
     assert_eq!(grow(STACK_TOP - 101 * PAGE), Err(GrowRefusal::AddressSpaceLimit));
     assert_eq!(grow(STACK_TOP - 100 * PAGE), Ok(()));
@@ -83,7 +83,7 @@ fn only_a_stack_grows() {
 #[test]
 fn a_small_limit_makes_a_small_start() {
     let mut world = World::new();
-    world.space.limits.stack = 10 * PAGE;
+    world.space.limits.stack.soft = 10 * PAGE;
     world.space.map_stack(&mut world.cx, PAGE, true).expect("room");
     assert_eq!(world.rows(STACK_TOP - 10 * PAGE), ["0-10 rwx"]);
     world.finish();
