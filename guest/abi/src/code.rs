@@ -86,6 +86,8 @@ open_code! {
         Buffer = 13 => "buffer",
         /// Firmware, holes: never given to the allocator.
         Reserved = 14 => "reserved",
+        /// A page of tmpfs, of a memfd or of shared anonymous memory.
+        Shmem = 15 => "shmem",
     }
 }
 

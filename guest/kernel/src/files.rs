@@ -3,7 +3,7 @@
 use pagelab_abi::{boot::MAX_FILES, name};
 use pagelab_mm::{
     context::Context,
-    file::{FileId, cpio::Archive},
+    file::{FileId, FileSpec, cpio::Archive},
     frame::OutOfMemory,
 };
 
@@ -105,7 +105,7 @@ impl Files {
         }
         mm.trace.string(entry.name, &[b"/", entry.path]);
         let address = entry.bytes.as_ptr() as u64 - self.base_virt + self.base;
-        let id = mm.add_file(address, entry.bytes.len() as u64, entry.name, entry.inode)?;
+        let id = mm.add_file(FileSpec::backed(address, entry.bytes.len() as u64, entry.name, entry.inode))?;
         entry.id = Some(id);
         Ok(id)
     }

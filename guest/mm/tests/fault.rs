@@ -7,7 +7,7 @@ use pagelab_mm::{
         vmstat::Counter,
     },
     fault::{self, Access, Fault, NotMapped, Outcome},
-    file::FileId,
+    file::{FileId, FileSpec},
     frame::Gfp,
     machine::{Machine, Pfn},
     page_table::Pte,
@@ -45,7 +45,7 @@ impl World {
     fn new() -> World {
         let bytes: Vec<u8> = (0..FILE_BYTES).map(|at| (at % 251) as u8 + 1).collect();
         let (mut cx, start) = new_context_with_file_bytes(16 << 20, &bytes);
-        let file = cx.add_file(start, FILE_BYTES, 7, 9).expect("there is memory");
+        let file = cx.add_file(FileSpec::backed(start, FILE_BYTES, 7, 9)).expect("there is memory");
         let space = AddressSpace::new(&mut cx, 1).expect("there is memory");
         World { cx, space, file }
     }

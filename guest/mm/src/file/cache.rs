@@ -1,20 +1,22 @@
 //! The page cache: for each file a radix tree of 512-way nodes, each node a frame of frame numbers.
 //!
-//! The tree is as high as the file's length needs; a file of one page has no node. A cached page has one reference,
-//! the tree's, and knows its place (`Page::mapping` is the file, `Page::index` the page's number).
+//! The tree is as high as its largest page number needs; a file of which only page 0 was touched has no node. A cached
+//! page has one reference, the tree's, and knows its place (`Page::mapping` is the file, `Page::index` the page's
+//! number). A node knows in `Page::private` how many of its branches are in use.
 
 use pagelab_abi::{code::Owner, layout::PAGE_SIZE};
+use zerocopy::IntoBytes;
 
 use super::FileId;
 use crate::{
     context::Context,
-    frame::{Gfp, OutOfMemory},
+    frame::{Gfp, OutOfMemory, Page},
     machine::{Machine, Pfn},
     trace::Trace,
 };
 
 /// log2 of the entries in a node.
-const NODE_SHIFT: u32 = 9;
+pub(super) const NODE_SHIFT: u32 = 9;
 
 /// Why a page of a file cannot be had.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,10 +33,10 @@ impl From<OutOfMemory> for ReadError {
     }
 }
 
-/// Levels of nodes that a file of so many pages needs.
-pub(super) fn height(pages: u64) -> u32 {
+/// Levels of nodes that a tree needs to hold this page.
+fn height(index: u64) -> u32 {
     let mut height = 0;
-    while NODE_SHIFT * height < u64::BITS && pages > 1 << (NODE_SHIFT * height) {
+    while NODE_SHIFT * height < u64::BITS && index >> (NODE_SHIFT * height) != 0 {
         height += 1;
     }
     height
@@ -42,7 +44,7 @@ pub(super) fn height(pages: u64) -> u32 {
 
 /// Place of a page's branch in a node of this level (0 is the lowest).
 #[inline]
-const fn slot(index: u64, level: u32) -> usize {
+pub(super) const fn slot(index: u64, level: u32) -> usize {
     (index >> (NODE_SHIFT * level)) as usize & ((1 << NODE_SHIFT) - 1)
 }
 
@@ -51,7 +53,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline]
     pub fn cached(&self, id: FileId, index: u64) -> Option<Pfn> {
         let file = self.file(id);
-        if index >= file.pages() {
+        if index >= file.pages() || NODE_SHIFT * file.height < u64::BITS && index >> (NODE_SHIFT * file.height) != 0 {
             return None;
         }
         let mut node = file.root;
@@ -64,8 +66,14 @@ impl<M: Machine, T: Trace> Context<M, T> {
         (node != 0).then_some(Pfn(node))
     }
 
-    /// The frame of a file's page, read in if it is not cached; the second value says whether it was not. What the
-    /// last page has beyond the end of the file is zeros. The cache keeps the frame; who maps it takes a reference.
+    /// Whether a page of a file is a hole: neither cached nor backed, so that it reads as zeros.
+    pub fn is_hole(&self, id: FileId, index: u64) -> bool {
+        index.saturating_mul(PAGE_SIZE) >= self.file(id).backed && self.cached(id, index).is_none()
+    }
+
+    /// The frame of a file's page, made if it is not cached: read in from the backing, or zeros for a hole. The second
+    /// value says whether it was read in, which is a major fault where a fault asks. What the last page has beyond the
+    /// end of the file is zeros. The cache keeps the frame; who maps it takes a reference.
     ///
     /// # Errors
     /// [`ReadError`]; the cache holds what it held before.
@@ -73,37 +81,57 @@ impl<M: Machine, T: Trace> Context<M, T> {
     pub fn read_page(&mut self, id: FileId, index: u64) -> Result<(Pfn, bool), ReadError> {
         match self.cached(id, index) {
             Some(pfn) => Ok((pfn, false)),
-            None => self.read_in(id, index).map(|pfn| (pfn, true)),
+            None => self.bring_in(id, index, true),
         }
     }
 
-    fn read_in(&mut self, id: FileId, index: u64) -> Result<Pfn, ReadError> {
+    /// [`Context::read_page`] for who is about to change the page, which is dirty from now on.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the cache holds what it held before.
+    pub fn write_page(&mut self, id: FileId, index: u64) -> Result<(Pfn, bool), ReadError> {
+        let (pfn, major) = self.read_page(id, index)?;
+        self.machine.pages_mut()[pfn.index()].private |= Page::DIRTY;
+        Ok((pfn, major))
+    }
+
+    /// Puts a page into the cache that is not there: what the backing has, or zeros where it has nothing or is not
+    /// wanted.
+    pub(super) fn bring_in(&mut self, id: FileId, index: u64, wanted: bool) -> Result<(Pfn, bool), ReadError> {
         let file = *self.file(id);
         if index >= file.pages() {
             return Err(ReadError::PastEnd);
         }
         let place = self.place(id, index)?;
-        let pfn = self.alloc_frame(Gfp::HIGHUSER_MOVABLE, Owner::File)?;
         let offset = index * PAGE_SIZE;
-        let length = (file.length - offset).min(PAGE_SIZE);
-        if length < PAGE_SIZE {
-            self.machine.zero_frame(pfn);
+        let length = if wanted { file.backed.saturating_sub(offset).min(PAGE_SIZE) } else { 0 };
+        let gfp = if length < PAGE_SIZE { Gfp::HIGHUSER_MOVABLE | Gfp::ZERO } else { Gfp::HIGHUSER_MOVABLE };
+        let pfn = self.alloc_frame(gfp, file.owner())?;
+        if length > 0 {
+            self.machine.copy_bytes(pfn, 0, file.start + offset, length as usize);
         }
-        self.machine.copy_bytes(pfn, 0, file.start + offset, length as usize);
-        let page = &mut self.machine.pages_mut()[pfn.index()];
+        let pages = self.machine.pages_mut();
+        let page = &mut pages[pfn.index()];
         page.mapping = id.0;
         page.index = index as u32;
+        if let Some((node, _)) = place {
+            pages[node.index()].private += 1;
+        }
         let file = self.files.get_mut(&mut self.machine, id.0);
         file.cached += 1;
         match place {
             Some((node, slot)) => self.machine.frame_mut(node).0[slot] = u64::from(pfn.0),
             None => file.root = pfn.0,
         }
-        Ok(pfn)
+        Ok((pfn, length > 0))
     }
 
     /// Where the tree keeps a page: a slot of a lowest node, or `None` for the root itself. Makes the nodes on the way.
     fn place(&mut self, id: FileId, index: u64) -> Result<Option<(Pfn, usize)>, OutOfMemory> {
+        let needed = height(index);
+        while self.file(id).height < needed {
+            self.raise(id, needed)?;
+        }
         let file = *self.file(id);
         if file.height == 0 {
             return Ok(None);
@@ -119,6 +147,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             node = if lower == Pfn::NONE {
                 let new = self.new_node()?;
                 self.machine.frame_mut(node).0[slot] = u64::from(new.0);
+                self.machine.pages_mut()[node.index()].private += 1;
                 new
             } else {
                 lower
@@ -127,8 +156,29 @@ impl<M: Machine, T: Trace> Context<M, T> {
         Ok(Some((node, slot(index, 0))))
     }
 
+    /// Makes a file's tree one level higher; an empty one as high as needed at once.
+    fn raise(&mut self, id: FileId, needed: u32) -> Result<(), OutOfMemory> {
+        let root = self.file(id).root;
+        if root == 0 {
+            self.files.get_mut(&mut self.machine, id.0).height = needed;
+            return Ok(());
+        }
+        let node = self.new_node()?;
+        self.machine.frame_mut(node).0[0] = u64::from(root);
+        self.machine.pages_mut()[node.index()].private = 1;
+        let file = self.files.get_mut(&mut self.machine, id.0);
+        file.root = node.0;
+        file.height += 1;
+        Ok(())
+    }
+
     fn new_node(&mut self) -> Result<Pfn, OutOfMemory> {
         self.alloc_frame(Gfp::KERNEL | Gfp::ZERO, Owner::PageCacheNode)
+    }
+
+    /// Fills bytes of a cached page with zeros, up to its end or before.
+    pub(super) fn zero_part(&mut self, pfn: Pfn, range: core::ops::Range<usize>) {
+        self.machine.frame_mut(pfn).0.as_mut_bytes()[range].fill(0);
     }
 }
 
@@ -137,9 +187,9 @@ mod tests {
     use super::{height, slot};
 
     #[test]
-    fn a_tree_is_as_high_as_its_file_needs() {
-        let heights = [0, 1, 2, 512, 513, 1 << 18, (1 << 18) + 1, 1 << 27, (1 << 27) + 1, u64::MAX];
-        assert_eq!(heights.map(height), [0, 0, 1, 1, 2, 2, 3, 3, 4, 8]);
+    fn a_tree_is_as_high_as_its_pages_need() {
+        let heights = [0, 1, 511, 512, (1 << 18) - 1, 1 << 18, (1 << 27) - 1, 1 << 27, u64::MAX];
+        assert_eq!(heights.map(height), [0, 1, 1, 2, 2, 3, 3, 4, 8]);
     }
 
     #[test]

@@ -1,7 +1,12 @@
-//! Files whose bytes lie in guest-physical memory (the initramfs), and the pages of them that were read.
+//! Files as memory management sees them: a length, perhaps bytes in guest-physical memory behind them (the initramfs),
+//! and the pages that were read or written.
+//!
+//! A page that no write has made and no backing covers is a *hole*: it reads as zeros.
 
 mod cache;
 pub mod cpio;
+mod drop;
+mod resize;
 
 use pagelab_abi::{code::Owner, layout::PAGE_SIZE};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -17,12 +22,36 @@ use crate::{
 pub use crate::vma::FileId;
 pub use cache::ReadError;
 
+/// A file to register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileSpec {
+    /// Guest-physical address of its first byte, whose `length` bytes stay there; `None` for a file of holes.
+    pub backing: Option<u64>,
+    /// Bytes.
+    pub length: u64,
+    /// tmpfs, a memfd, or shared anonymous memory: its pages are [`Owner::Shmem`].
+    pub shmem: bool,
+    /// String id of its path.
+    pub name: u32,
+    /// Inode number.
+    pub inode: u64,
+}
+
+impl FileSpec {
+    /// A file whose `length` bytes begin at guest-physical address `start`.
+    pub const fn backed(start: u64, length: u64, name: u32, inode: u64) -> FileSpec {
+        FileSpec { backing: Some(start), length, shmem: false, name, inode }
+    }
+}
+
 /// A registered file. Lives in an arena slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct File {
-    /// Guest-physical address of the first byte.
+    /// Guest-physical address of the first byte of its backing.
     pub start: u64,
+    /// Bytes of the backing that still stand for what was there: a truncation shortens them for ever.
+    pub backed: u64,
     /// Bytes.
     pub length: u64,
     /// Inode number.
@@ -31,11 +60,15 @@ pub struct File {
     pub name: u32,
     /// Pages in the cache.
     pub cached: u32,
+    /// Who holds it: one reference for each mapping, one for its inode.
+    pub references: u32,
     /// Root of the page cache's tree: a node, or with `height` 0 the only page. 0 is none.
     root: u32,
     /// Levels of nodes.
     height: u32,
-    reserved: [u64; 3],
+    /// 1 for shared memory.
+    shmem: u32,
+    reserved: u64,
 }
 
 impl File {
@@ -44,25 +77,44 @@ impl File {
     pub const fn pages(&self) -> u64 {
         self.length.div_ceil(PAGE_SIZE)
     }
+
+    /// Whether its pages are shared memory (tmpfs, memfd, shared anonymous).
+    #[inline]
+    pub const fn is_shmem(&self) -> bool {
+        self.shmem != 0
+    }
+
+    /// Who its pages belong to.
+    #[inline]
+    pub const fn owner(&self) -> Owner {
+        if self.is_shmem() { Owner::Shmem } else { Owner::File }
+    }
 }
 
 /// The registered files.
 pub type Files = Arena<File>;
 
 impl<M: Machine, T: Trace> Context<M, T> {
-    /// Registers a file whose `length` bytes begin at guest-physical address `start` and stay there. `name` is the
-    /// string id of its path.
+    /// Registers a file, with one reference, which is the caller's.
     ///
     /// # Errors
     /// No frame for the file's object.
     #[track_caller]
-    pub fn add_file(&mut self, start: u64, length: u64, name: u32, inode: u64) -> Result<FileId, OutOfMemory> {
+    pub fn add_file(&mut self, spec: FileSpec) -> Result<FileId, OutOfMemory> {
         if self.files.is_full() {
             let frame = self.alloc_frame(Gfp::KERNEL, Owner::Slab)?;
             self.files.add_frame(&mut self.machine, frame);
         }
-        let height = cache::height(length.div_ceil(PAGE_SIZE));
-        let file = File { start, length, inode, name, height, ..File::default() };
+        let file = File {
+            start: spec.backing.unwrap_or(0),
+            backed: if spec.backing.is_some() { spec.length } else { 0 },
+            length: spec.length,
+            inode: spec.inode,
+            name: spec.name,
+            references: 1,
+            shmem: u32::from(spec.shmem),
+            ..File::default()
+        };
         self.files.insert(&mut self.machine, file).map(FileId).ok_or(OutOfMemory)
     }
 
@@ -70,5 +122,16 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline]
     pub fn file(&self, id: FileId) -> &File {
         self.files.get(&self.machine, id.0)
+    }
+
+    /// Gives a file the string id of its path, which its mappings show from now on.
+    pub fn name_file(&mut self, id: FileId, name: u32) {
+        self.files.get_mut(&mut self.machine, id.0).name = name;
+    }
+
+    /// Takes one more reference to a file.
+    #[inline]
+    pub fn get_file(&mut self, id: FileId) {
+        self.files.get_mut(&mut self.machine, id.0).references += 1;
     }
 }

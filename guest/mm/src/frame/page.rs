@@ -28,8 +28,13 @@ pub struct Page {
     pub mapping: u32,
     /// For a page-cache page: its page index in the file.
     pub index: u32,
-    /// For the owner's use.
+    /// For the owner's use: of a page-cache page [`Page::DIRTY`], of a page-cache node its branches in use.
     pub private: u32,
+}
+
+impl Page {
+    /// In `private` of a page-cache page: a write call has changed it.
+    pub const DIRTY: u32 = 1;
 }
 
 impl Page {

@@ -9,7 +9,7 @@ use pagelab_mm::{
     },
     errno::Errno,
     fault::{self, Access, Fault},
-    file::FileId,
+    file::{FileId, FileSpec},
     machine::Machine,
     sim::{SimContext, new_context_with_file_bytes},
     space::{AddressSpace, MmapRequest, map},
@@ -55,8 +55,10 @@ impl World {
             }
         }
         let (mut cx, start) = new_context_with_file_bytes(16 << 20, &bytes);
-        let mut register =
-            |file: usize| cx.add_file(start + offsets[file] as u64, FILES[file], 1, 1).expect("there is memory");
+        let mut register = |file: usize| {
+            let spec = FileSpec::backed(start + offsets[file] as u64, FILES[file], 1, 1);
+            cx.add_file(spec).expect("there is memory")
+        };
         let files = [register(0), register(1), register(2)];
         let mut process = |pid| {
             let space = AddressSpace::new(&mut cx, pid).expect("there is memory");

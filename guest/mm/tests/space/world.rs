@@ -8,7 +8,7 @@ use pagelab_mm::{
     },
     errno::Errno,
     fault::{self, Access, Fault},
-    file::FileId,
+    file::{FileId, FileSpec},
     machine::Pfn,
     sim::{SimContext, new_context_with_file_bytes},
     space::{AddressSpace, MmapRequest, Usage, map, prot},
@@ -34,7 +34,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> World {
         let (mut cx, start) = new_context_with_file_bytes(16 << 20, &vec![7; FILE_BYTES as usize]);
-        let file = cx.add_file(start, FILE_BYTES, 77, 4711).expect("room");
+        let file = cx.add_file(FileSpec::backed(start, FILE_BYTES, 77, 4711)).expect("room");
         for page in 0..FILE_BYTES.div_ceil(PAGE) {
             cx.read_page(file, page).expect("room");
         }
