@@ -9,7 +9,7 @@ use pagelab::{
     trace::Input,
     trap::{TrapConfig, TrapMethod},
     vm::{
-        Image,
+        Image, MemoryPolicy,
         symbols::Symbols,
         vcpu::{BULK_LIMIT, End},
     },
@@ -66,6 +66,7 @@ fn record_with(directory: &Path, code: &Code, sources: &str, trap: Option<TrapCo
         memory: 16 << 20,
         host_memory: HostMemory::default(),
         seed: 1,
+        policy: MemoryPolicy::default(),
         timeout: Some(Duration::from_secs(30)),
         sources: sources.parse().expect("valid sources"),
         source_options: Default::default(),

@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 use pagelab::{
     faults::{self, Probe},
     run::{RunConfig, RunOutcome, Start, run},
-    vm::Image,
+    vm::{Image, MemoryPolicy},
 };
 use pagelab_abi::{code::BulkKind, port};
 use rusqlite::Connection;
@@ -36,6 +36,7 @@ fn record(directory: &Path, code: &Code) -> RunOutcome {
         memory: 16 << 20,
         host_memory: Default::default(),
         seed: 1,
+        policy: MemoryPolicy::default(),
         timeout: Some(Duration::from_secs(20)),
         sources: "no-guest,memory-fault".parse().expect("valid sources"),
         source_options: Default::default(),

@@ -12,7 +12,7 @@ use std::{
 use pagelab::{
     faults::{self, Probe},
     run::{HostMemory, LabError, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
-    vm::{Backing, Image, vcpu::ConsoleHook},
+    vm::{Backing, Image, MemoryPolicy, vcpu::ConsoleHook},
 };
 use pagelab_abi::{code::BulkKind, port};
 use rusqlite::Connection;
@@ -30,6 +30,7 @@ fn config<'a>(code: &'a Code, directory: &Path, sources: &str) -> RunConfig<'a> 
         memory: 32 << 20,
         host_memory: HostMemory::default(),
         seed: 3,
+        policy: MemoryPolicy::default(),
         timeout: Some(Duration::from_secs(20)),
         sources: sources.parse().expect("valid sources"),
         source_options: Default::default(),

@@ -16,7 +16,7 @@ use linux_raw_sys::{
 use pagelab::{
     faults::{self, ActiveSource, FaultError, FaultSource, Missing, Probe, Tally, Watch},
     run::{HostMemory, LabError, RunConfig, RunOutcome, Sources, Start, run},
-    vm::Image,
+    vm::{Image, MemoryPolicy},
 };
 use vm_support::{Code, need_kvm};
 
@@ -128,6 +128,7 @@ fn run_with(source: &'static dyn FaultSource, timeout: Duration) -> Result<RunOu
         memory: 16 << 20,
         host_memory: HostMemory::default(),
         seed: 1,
+        policy: MemoryPolicy::default(),
         timeout: Some(timeout),
         sources: Sources { guest: false, host: vec![source] },
         source_options: Default::default(),

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::code::Owner;
+use crate::code::{Owner, VmaIndex};
 
 /// First eight bytes of a boot info: "PGLBBOOT" read as a little-endian number.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"PGLBBOOT");
@@ -106,8 +106,10 @@ pub struct BootInfo {
     pub program: [u8; 256],
     /// Entries of `cpuid` in use.
     pub cpuid_count: u32,
+    /// How VMAs are found.
+    pub vma_index: VmaIndex,
     /// Zero.
-    pub padding: u32,
+    pub padding: [u8; 3],
     /// The CPU model for ring 3.
     pub cpuid: [CpuidLeaf; MAX_CPUID],
 }

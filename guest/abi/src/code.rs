@@ -160,6 +160,18 @@ open_code! {
 }
 
 open_code! {
+    /// How a VMA is found by its address: what `find_vma` looks at.
+    VmaIndex: u8 {
+        /// The last one found, then the red-black tree.
+        Cached = 0 => "cached",
+        /// The red-black tree.
+        Tree = 1 => "tree",
+        /// The list, from the lowest address on.
+        List = 2 => "list",
+    }
+}
+
+open_code! {
     /// What happened to a process.
     ProcessOp: u8 {
         /// A program was started.

@@ -15,12 +15,14 @@ const SYS_MMAP: usize = 9;
 const SYS_MPROTECT: usize = 10;
 const SYS_MUNMAP: usize = 11;
 const SYS_BRK: usize = 12;
+const SYS_MSYNC: usize = 26;
 const SYS_MADVISE: usize = 28;
 const SYS_GETRUSAGE: usize = 98;
 const SYS_EXIT_GROUP: usize = 231;
 
 const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
 const MADV_NOHUGEPAGE: usize = 15;
+const MS_ASYNC: usize = 1;
 const RUSAGE_SELF: usize = 0;
 const MAX_ERRNO: isize = 4095;
 
@@ -84,6 +86,11 @@ pub fn brk(address: usize) -> usize {
 /// Asks for 4 KiB pages only. A kernel without huge pages may refuse: it then gives what was asked for anyway.
 pub fn no_huge_pages(address: usize, length: usize) -> Result<(), Errno> {
     call(SYS_MADVISE, [address, length, MADV_NOHUGEPAGE, 0, 0, 0]).map(drop)
+}
+
+/// msync(2) with MS_ASYNC, which starts nothing on Linux: the range is only checked.
+pub fn sync(address: usize, length: usize) -> Result<(), Errno> {
+    call(SYS_MSYNC, [address, length, MS_ASYNC, 0, 0, 0]).map(drop)
 }
 
 /// Page faults of this process so far.

@@ -8,7 +8,7 @@ use pagelab::{
     builtin,
     initramfs::Initramfs,
     vm::{
-        Backing, Image, Program, TraceWindow, Vm, VmConfig,
+        Backing, Image, MemoryPolicy, Program, TraceWindow, Vm, VmConfig,
         exit::{self, Exit},
         ring::RingReader,
     },
@@ -32,6 +32,7 @@ pub(crate) fn run(program: &str, args: &[String], memory: u64) -> anyhow::Result
         image: Image::Elf(builtin::KERNEL),
         program: Program { path: &path, args: &args, env: &env, initramfs: &initramfs },
         seed: 1,
+        policy: MemoryPolicy::default(),
         trace: false,
         trap_faults: false,
     })?;

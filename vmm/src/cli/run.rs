@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use pagelab_abi::code::VmaIndex;
 
 use super::{
     default_path,
@@ -30,7 +31,7 @@ use crate::{
     run::{LAB_STATUS, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
     trap::{StopAt, StopHook, TrapConfig, TrapMethod},
     vm::{
-        Image,
+        Image, MemoryPolicy,
         foreign::{Entry, Foreign},
         symbols::Symbols,
         vcpu::ConsoleHook,
@@ -121,6 +122,10 @@ pub(super) struct RunArgs {
     memory: u64,
     #[command(flatten)]
     host_memory: HostMemoryArgs,
+    /// How the guest finds a VMA by its address: cached (the last one found, then the red-black tree), tree, or list
+    /// (from the lowest address on).
+    #[arg(long, value_name = "INDEX", default_value = "cached", value_parser = values::vma_index)]
+    vma_index: VmaIndex,
     /// Seed of everything random in the guest.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -260,6 +265,7 @@ impl RunArgs {
             memory: self.memory,
             host_memory: self.host_memory.host_memory(),
             seed: self.seed,
+            policy: MemoryPolicy { vma_index: self.vma_index },
             timeout: self.timeout,
             sources,
             source_options: SourceOptions {

@@ -2,7 +2,10 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use pagelab_abi::layout::{MAX_MEMORY, MIN_MEMORY, PAGE_SIZE};
+use pagelab_abi::{
+    code::VmaIndex,
+    layout::{MAX_MEMORY, MIN_MEMORY, PAGE_SIZE},
+};
 
 use crate::trap::TrapMethod;
 
@@ -52,6 +55,11 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
         .and_then(|duration| Duration::try_from(duration).ok())
         .filter(|duration| (Duration::from_millis(1)..=Duration::from_secs(3600)).contains(duration))
         .ok_or_else(|| "a time from 1ms to 1h with its unit, such as 100ms or 2s".to_owned())
+}
+
+/// How VMAs are found.
+pub(super) fn vma_index(text: &str) -> Result<VmaIndex, String> {
+    VmaIndex::from_name(text).ok_or_else(|| "one of cached, tree, list".to_owned())
 }
 
 /// How guest faults are trapped.

@@ -12,7 +12,7 @@ use super::host_memory::HostMemory;
 use crate::{
     faults::{self, FaultSource, Missing, Probe, SourceOptions},
     trap::TrapConfig,
-    vm::{Image, TraceWindow, clock, vcpu::ConsoleHook},
+    vm::{Image, TraceWindow, clock, machine::MemoryPolicy, vcpu::ConsoleHook},
 };
 
 /// The moment a run's times count from: take it first thing in `main`.
@@ -201,6 +201,8 @@ pub struct RunConfig<'a> {
     pub host_memory: HostMemory,
     /// Seed of everything random.
     pub seed: u64,
+    /// How the guest's kernel manages memory.
+    pub policy: MemoryPolicy,
     /// After this long the run is ended, counted from the first instruction.
     pub timeout: Option<Duration>,
     /// What to record.

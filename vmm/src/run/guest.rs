@@ -40,6 +40,7 @@ pub(super) fn create(config: &RunConfig<'_>) -> Result<Vm, LabError> {
         image: config.kernel,
         program,
         seed: config.seed,
+        policy: config.policy,
         trace: config.sources.guest,
         trap_faults: config.trap.as_ref().is_some_and(|trap| trap.method == TrapMethod::Port),
     })?)

@@ -129,6 +129,7 @@ fn facts(config: &RunConfig<'_>) -> Vec<(String, String)> {
     if is_pvm() {
         facts.push(("ring_0".to_owned(), "emulated".to_owned()));
     }
+    facts.extend(config.policy.facts());
     facts.extend(config.host_memory.facts());
     facts.extend(config.facts.iter().cloned());
     facts

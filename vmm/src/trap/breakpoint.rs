@@ -14,7 +14,7 @@ use pagelab_abi::layout::{KERNEL_PHYS, KERNEL_VIRT, MIN_MEMORY};
 use crate::{
     faults::{Missing, Probe},
     vm::{
-        Backing, Image, Program, TraceWindow, Vm, VmConfig,
+        Backing, Image, MemoryPolicy, Program, TraceWindow, Vm, VmConfig,
         exit::{self, Exit},
         machine::open_kvm,
         symbols::Symbols,
@@ -134,6 +134,7 @@ fn try_one() -> std::result::Result<Option<Exit>, String> {
         image: Image::Flat(&NOP_NOP_HALT),
         program: Program::default(),
         seed: 0,
+        policy: MemoryPolicy::default(),
         trace: false,
         trap_faults: false,
     })

@@ -16,6 +16,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::{
     foreign::Foreign,
+    machine::MemoryPolicy,
     memory::{Extent, MemoryError, Ram},
 };
 
@@ -79,6 +80,8 @@ pub struct BootOptions {
     pub flags: BootFlags,
     /// Seed of everything random.
     pub seed: u64,
+    /// How the guest's kernel manages memory.
+    pub policy: MemoryPolicy,
     /// Where the trace window is.
     pub window: Extent,
     /// The CPU model of ring 3; at most [`MAX_CPUID`] leaves.
@@ -131,6 +134,7 @@ pub fn load(ram: &Ram, image: Image<'_>, program: &Program<'_>, options: &BootOp
     (info.command_start, info.command_size) = (command_start, command.len() as u64);
     info.argc = program.args.len() as u32;
     info.envc = program.env.len() as u32;
+    info.vma_index = options.policy.vma_index;
     info.program = path(program.path)?;
     info.cpuid_count = fill(&mut info.cpuid, &options.cpuid);
     ram.write(BOOT_INFO_PHYS, info.as_bytes())?;
@@ -249,7 +253,13 @@ mod tests {
 
     fn options() -> BootOptions {
         let window = Extent { gpa: TRACE_WINDOW_PHYS, host: 0, size: 4 << 20 };
-        BootOptions { flags: BootFlags::TRACE, seed: 7, window, cpuid: crate::vm::cpuid::model() }
+        BootOptions {
+            flags: BootFlags::TRACE,
+            seed: 7,
+            policy: MemoryPolicy::default(),
+            window,
+            cpuid: crate::vm::cpuid::model(),
+        }
     }
 
     fn loaded(program: &Program<'_>) -> (Ram, BootInfo) {

@@ -4,7 +4,7 @@ use std::{fs, io, sync::Arc, time::Instant};
 
 use kvm_bindings::KVM_API_VERSION;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
-use pagelab_abi::boot::BootFlags;
+use pagelab_abi::{boot::BootFlags, code::VmaIndex};
 
 use super::{
     backing::Backing,
@@ -76,10 +76,26 @@ pub struct VmConfig<'a> {
     pub program: Program<'a>,
     /// Seed of everything random.
     pub seed: u64,
+    /// How the guest's kernel manages memory.
+    pub policy: MemoryPolicy,
     /// Record events in the ring ([`BootFlags::TRACE`]).
     pub trace: bool,
     /// Have the guest ring a port at each page fault ([`BootFlags::TRAP_FAULTS`]).
     pub trap_faults: bool,
+}
+
+/// Choices of the guest's memory management.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryPolicy {
+    /// How VMAs are found.
+    pub vma_index: VmaIndex,
+}
+
+impl MemoryPolicy {
+    /// Rows for the `run` view.
+    pub(crate) fn facts(&self) -> Vec<(String, String)> {
+        vec![("vma_index".to_owned(), self.vma_index.name().unwrap_or_default().to_owned())]
+    }
 }
 
 /// A machine with one vCPU.
@@ -160,7 +176,7 @@ fn load(ram: &Ram, vcpu: &VcpuFd, config: &VmConfig<'_>, cpuid: CpuidView, windo
     flags.set(BootFlags::TRAP_FAULTS, config.trap_faults);
     flags.set(BootFlags::CPUID_FAULTING, cpuid == CpuidView::Faulting);
     flags.set(BootFlags::RING_0_EMULATED, is_pvm());
-    let options = BootOptions { flags, seed: config.seed, window, cpuid: model() };
+    let options = BootOptions { flags, seed: config.seed, policy: config.policy, window, cpuid: model() };
     let entry = boot::load(ram, config.image, &config.program, &options)?;
     cpu::enter_long_mode(vcpu, entry).map_err(VmError::kvm("set the registers"))
 }

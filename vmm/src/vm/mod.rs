@@ -27,6 +27,6 @@ pub mod walk;
 pub use backing::Backing;
 pub use beat::Beat;
 pub use boot::{Image, Program};
-pub use machine::{Vm, VmConfig, VmError};
+pub use machine::{MemoryPolicy, Vm, VmConfig, VmError};
 pub use memory::{Ram, TraceWindow};
 pub use slots::Slots;

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use pagelab::{
     trace::Input,
     vm::{
-        Backing, Image, Program, Vm, VmConfig,
+        Backing, Image, MemoryPolicy, Program, Vm, VmConfig,
         memory::TraceWindow,
         ring::RingReader,
         vcpu::{Finished, RunningVcpu, VcpuStatus, VcpuTask, spawn},
@@ -153,6 +153,7 @@ pub(crate) fn config(code: &[u8]) -> VmConfig<'_> {
         image: Image::Flat(code),
         program: Program::default(),
         seed: 1,
+        policy: MemoryPolicy::default(),
         trace: true,
         trap_faults: false,
     }

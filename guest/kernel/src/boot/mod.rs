@@ -65,7 +65,8 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     );
 
     let files = Files::from_initramfs(&mm, boot.initramfs_start, boot.initramfs_size);
-    let process = first_process(&mut mm, files.stdin());
+    let mut process = first_process(&mut mm, files.stdin());
+    process.space.vmas.index = boot.vma_index;
     let kernel = state::set(Kernel::new(boot, mm, files, process));
     let frame = first_program(kernel);
     entry::enter_user(&frame)

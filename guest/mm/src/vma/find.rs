@@ -1,5 +1,7 @@
 //! Looking a VMA up by address.
 
+use pagelab_abi::code::VmaIndex;
+
 use crate::{
     arena::Slot,
     vma::{Slots, VmaSet},
@@ -12,11 +14,17 @@ impl VmaSet {
         if self.cached != 0 && slots.vma(self.cached).contains(address) {
             return Some(self.cached);
         }
-        let found = self.find_in_tree(slots, address)?;
-        if slots.vma(found).start <= address {
-            self.cached = found;
+        match self.index {
+            VmaIndex::Tree => self.find_in_tree(slots, address),
+            VmaIndex::List => self.find_in_list(slots, address),
+            _ => {
+                let found = self.find_in_tree(slots, address)?;
+                if slots.vma(found).start <= address {
+                    self.cached = found;
+                }
+                Some(found)
+            }
         }
-        Some(found)
     }
 
     /// The VMA that contains `address`.
@@ -36,6 +44,19 @@ impl VmaSet {
             Some(next) => (slots.vma(next).prev, next),
             None => (self.last, 0),
         }
+    }
+
+    /// [`VmaSet::find`] by the list alone.
+    fn find_in_list<S: Slots>(&self, slots: &S, address: u64) -> Option<Slot> {
+        let mut slot = self.first;
+        while slot != 0 {
+            let vma = slots.vma(slot);
+            if vma.end > address {
+                return Some(slot);
+            }
+            slot = vma.next;
+        }
+        None
     }
 
     /// [`VmaSet::find`] without the cache.

@@ -26,15 +26,16 @@ impl VmaSet {
         };
         self.link_list(slots, slot, prev, next);
         let vma = slots.vma_mut(slot);
-        (vma.left, vma.right, vma.parent) = (0, 0, parent);
+        // Whatever the new leaf brings is a change to its parents.
+        (vma.left, vma.right, vma.parent, vma.subtree_gap) = (0, 0, parent, 0);
         vma.set_red(true);
         if parent == 0 {
             self.root = slot;
         } else {
             slots.vma_mut(parent).set_child(side, slot);
         }
-        // The next VMA, whose gap has shrunk too, is above a leaf's place in the tree.
         refresh_upwards(slots, slot);
+        refresh_upwards(slots, next);
         self.balance_after_insert(slots, slot);
         self.count += 1;
     }

@@ -14,7 +14,10 @@ mod split;
 mod tree;
 mod unmapped_area;
 
-use pagelab_abi::layout::{PAGE_SHIFT, STACK_GUARD_GAP};
+use pagelab_abi::{
+    code::VmaIndex,
+    layout::{PAGE_SHIFT, STACK_GUARD_GAP},
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::arena::Slot;
@@ -129,7 +132,9 @@ pub struct VmaSet {
     pub last: Slot,
     /// Root of the tree.
     pub root: Slot,
-    /// Last one a look-up found.
+    /// What a look-up goes by. The tree is kept in any case: insertion and the search for room need it.
+    pub index: VmaIndex,
+    /// Last one a look-up found; 0 unless `index` is [`VmaIndex::Cached`].
     pub cached: Slot,
     /// How many.
     pub count: u32,

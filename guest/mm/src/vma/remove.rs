@@ -11,10 +11,12 @@ use crate::{
 impl VmaSet {
     /// Takes the VMA in `slot` out of the list, the tree and the cache, and gives the slot back.
     pub fn remove<S: Slots>(&mut self, slots: &mut S, slot: Slot) {
+        let next = slots.vma(slot).next;
         self.unlink_list(slots, slot);
         let (hole, parent, lost_black) = self.unlink_tree(slots, slot);
-        // The next VMA, whose gap has grown, is on this way: it was above the old node, or its heir, or its only child.
-        refresh_upwards(slots, if hole != 0 { hole } else { parent });
+        refresh_upwards(slots, parent);
+        // Its gap has grown. If the removed VMA had two children, it now stands in its place.
+        refresh_upwards(slots, next);
         if lost_black {
             self.balance_after_remove(slots, hole, parent);
         }
@@ -64,6 +66,7 @@ impl VmaSet {
         self.replace_child(slots, slot, heir);
         let new = slots.vma_mut(heir);
         new.left = old.left;
+        new.subtree_gap = old.subtree_gap;
         new.set_red(old.is_red());
         slots.vma_mut(old.left).parent = heir;
         (child, parent, !heir_was_red)

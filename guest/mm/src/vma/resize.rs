@@ -10,10 +10,14 @@ impl VmaSet {
     /// computed anew. The order of VMAs must stay; an overlap is allowed until the neighbour is resized too.
     pub fn resize<S: Slots>(&mut self, slots: &mut S, slot: Slot, start: u64, end: u64) {
         let vma = slots.vma_mut(slot);
+        let (old_start, old_end, next) = (vma.start, vma.end, vma.next);
         vma.pgoff = vma.pgoff_at(start);
         (vma.start, vma.end) = (start, end);
-        // The next VMA is below this one in the tree, on the right, or above it: one way up passes both.
-        let lowest = if vma.right != 0 { vma.next } else { slot };
-        refresh_upwards(slots, lowest);
+        if start != old_start {
+            refresh_upwards(slots, slot);
+        }
+        if end != old_end {
+            refresh_upwards(slots, next);
+        }
     }
 }

@@ -14,8 +14,9 @@ impl VmaSet {
         let start = upper.start;
         upper.start = at;
         let upper = slots.alloc_vma(upper)?;
-        self.resize(slots, slot, start, at);
+        // In this order no gap opens for a moment, which would be told to the whole tree.
         self.insert(slots, upper);
+        self.resize(slots, slot, start, at);
         Ok(upper)
     }
 

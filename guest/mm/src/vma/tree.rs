@@ -84,17 +84,21 @@ pub(super) fn subtree_gap<S: Slots>(slots: &S, node: Slot) -> u64 {
     if node == 0 { 0 } else { slots.vma(node).subtree_gap }
 }
 
-/// Recomputes one node's `subtree_gap` from its own gap and its children.
-pub(super) fn refresh<S: Slots>(slots: &mut S, node: Slot) {
-    let (left, right) = (slots.vma(node).left, slots.vma(node).right);
+/// Recomputes one node's `subtree_gap` from its own gap and its children. Says whether it has changed.
+pub(super) fn refresh<S: Slots>(slots: &mut S, node: Slot) -> bool {
+    let vma = slots.vma(node);
+    let (left, right, old) = (vma.left, vma.right, vma.subtree_gap);
     let gap = own_gap(slots, node).max(subtree_gap(slots, left)).max(subtree_gap(slots, right));
-    slots.vma_mut(node).subtree_gap = gap;
+    if gap != old {
+        slots.vma_mut(node).subtree_gap = gap;
+    }
+    gap != old
 }
 
-/// Recomputes `subtree_gap` from a node up to the root. Nothing for "no node".
+/// Recomputes `subtree_gap` from a node upwards, as far as it changes anything. To be called for each node whose own
+/// gap or children have changed. Nothing for "no node".
 pub(super) fn refresh_upwards<S: Slots>(slots: &mut S, mut node: Slot) {
-    while node != 0 {
-        refresh(slots, node);
+    while node != 0 && refresh(slots, node) {
         node = slots.vma(node).parent;
     }
 }

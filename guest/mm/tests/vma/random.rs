@@ -1,5 +1,6 @@
 //! Random work on a VMA set against a naive map of pages: after each step everything is checked.
 
+use pagelab_abi::code::VmaIndex;
 use pagelab_mm::vma::{Slots, VmFlags};
 use proptest::prelude::*;
 
@@ -112,9 +113,11 @@ proptest! {
 
     #[test]
     fn a_set_is_what_a_naive_map_says(
+        index in proptest::sample::select(VmaIndex::ALL.to_vec()),
         steps in prop::collection::vec((step(), 1..9usize, 0..PAGES, 0..PAGES + 8), 1..200)
     ) {
         let (mut strip, mut model) = (Strip::default(), [None; PAGES]);
+        strip.set.index = index;
         for (step, pages, low, high) in steps {
             strip = apply(strip, &mut model, &step);
             verify(&mut strip, &model);
