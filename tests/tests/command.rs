@@ -1,7 +1,11 @@
 //! The command line itself: help, lists, and what is refused before any VM is made.
 
-use std::fs;
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+};
 
+use pagelab::builtin;
 use pagelab_tests::{Lab, lab, text};
 
 fn here() -> Lab {
@@ -29,7 +33,7 @@ fn help_and_version() {
     }
     let output = here().pagelab(&["run", "--help"]);
     let help = String::from_utf8_lossy(&output.stdout);
-    for word in ["--record", "--timeout", "--stdin", "124", "125", "128+N", "Examples:"] {
+    for word in ["--record", "--timeout", "--stdin", "124", "125", "126", "127", "128+N", "Examples:"] {
         assert!(help.contains(word), "no {word:?} in {help}");
     }
     let output = here().pagelab(&["--version"]);
@@ -64,16 +68,84 @@ fn wrong_command_lines() {
 }
 
 #[test]
-fn programs_that_cannot_run_are_refused_before_the_boot() {
+fn programs_that_are_not_there_or_cannot_be_executed_are_refused_before_the_boot() {
     let lab = here();
-    refused(&lab, &["run", "no-such-program"], 125, &["no-such-program", "demand-paging"]);
-    refused(&lab, &["run", "./missing"], 125, &["./missing", "No such file"]);
-    refused(&lab, &["run", "/"], 125, &["not a regular file"]);
+    refused(&lab, &["run", "no-such-program"], 127, &["no-such-program", "demand-paging", "./NAME"]);
+    refused(&lab, &["run", "./missing"], 127, &["./missing: No such file", "check the path"]);
+    refused(&lab, &["run", "/"], 126, &["/: it is a directory"]);
+    refused(&lab, &["run", "/dev/null"], 126, &["/dev/null: it is not a regular file"]);
     let dynamic = std::env::current_exe().expect("this test");
-    refused(&lab, &["run", dynamic.to_str().expect("text")], 125, &["dynamically linked", "gcc -static"]);
-    fs::write(lab.folder().join("script"), "#!/bin/sh\n").expect("a file");
-    refused(&lab, &["run", "./script"], 125, &["a script"]);
+    refused(&lab, &["run", dynamic.to_str().expect("text")], 126, &["dynamically linked", "ld-linux", "gcc -static"]);
+    let program = builtin::program("hello").expect("hello").elf;
+    write(&lab, "plain", program, 0o644);
+    refused(&lab, &["run", "./plain"], 126, &["./plain: its mode 0644 does not let it be executed", "chmod +x"]);
+    refused(&lab, &["run", "./plain/x"], 126, &["./plain/x: Not a directory"]);
+    std::os::unix::fs::symlink("loop", lab.folder().join("loop")).expect("a link");
+    refused(&lab, &["run", "./loop"], 126, &["./loop: Too many levels of symbolic links"]);
     assert!(!lab.folder().join("runs").exists(), "a run that never was leaves no file");
+}
+
+#[test]
+fn a_program_that_may_not_be_read_is_said() {
+    let lab = here();
+    write(&lab, "secret", builtin::program("hello").expect("hello").elf, 0o111);
+    let mut command = lab.command(&["run", "./secret"]);
+    if rustix::process::geteuid().is_root() {
+        // Root may read everything: as nobody, who may enter the folder.
+        fs::set_permissions(lab.folder(), fs::Permissions::from_mode(0o755)).expect("its mode");
+        command.uid(65534).gid(65534);
+    }
+    let output = command.output().expect("pagelab starts");
+    assert_eq!(output.status.code(), Some(126), "{}", text(&output));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("./secret: Permission denied") && said.contains("chmod +r"), "{said}");
+}
+
+#[test]
+fn files_that_are_no_programs_for_the_lab_are_refused_before_the_boot() {
+    let lab = here();
+    let hello = builtin::program("hello").expect("hello").elf;
+    let changed = |offset: usize, bytes: &[u8]| {
+        let mut elf = hello.to_vec();
+        elf[offset..offset + bytes.len()].copy_from_slice(bytes);
+        elf
+    };
+    let (class, machine) = (4, 18);
+    let mut i386 = changed(class, &[1]);
+    i386[machine] = 3;
+    let cases: [(&str, Vec<u8>, &[&str]); 14] = [
+        ("empty", Vec::new(), &["it is empty"]),
+        ("text", b"hello\n".to_vec(), &["not an ELF executable"]),
+        ("script", b"#! /usr/bin/env python3\n".to_vec(), &["a script for /usr/bin/env python3;", "--file"]),
+        ("i386", i386, &["32-bit program (i386)", "-m64"]),
+        ("x32", changed(class, &[1]), &["32-bit program (x32)", "-m64"]),
+        ("aarch64", changed(machine, &[183]), &["a program for aarch64;", "x86-64"]),
+        ("big", changed(5, &[2]), &["big-endian"]),
+        ("object", changed(16, &[1]), &["an object file", "link it"]),
+        ("core", changed(16, &[4]), &["a core file"]),
+        ("start", hello[..40].to_vec(), &["its ELF header ends beyond the file", "cut off"]),
+        ("headers", hello[..100].to_vec(), &["its table of program headers ends beyond the file", "cut off"]),
+        ("half", hello[..hello.len() / 8].to_vec(), &["its segment ", "ends beyond the file", "cut off"]),
+        ("count", changed(56, &[255, 255]), &["impossible size or number"]),
+        (
+            "kernel",
+            changed(24, &[0, 0, 0, 0x81, 0xff, 0xff, 0xff, 0xff]),
+            &["0xffffffff81000000 is not a user address"],
+        ),
+    ];
+    for (name, bytes, words) in cases {
+        write(&lab, name, &bytes, 0o755);
+        let path = format!("./{name}");
+        let start = format!("pagelab: {path}: it");
+        refused(&lab, &["run", &path], 126, &[&[start.as_str()], words].concat());
+    }
+    assert!(!lab.folder().join("runs").exists(), "a run that never was leaves no file");
+}
+
+fn write(lab: &Lab, name: &str, bytes: &[u8], mode: u32) {
+    let path = lab.folder().join(name);
+    fs::write(&path, bytes).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode");
 }
 
 #[test]

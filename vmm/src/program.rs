@@ -1,18 +1,15 @@
 //! Finds the program to run, and says before the boot why it could not run.
 
-use std::{borrow::Cow, path::Path};
+use std::{borrow::Cow, fs, io, os::unix::fs::PermissionsExt, path::Path};
 
-use object::{
-    LittleEndian, elf,
-    read::elf::{FileHeader, ProgramHeader},
-};
+use pagelab_mm::exec;
 
-use crate::{
-    builtin,
-    initramfs::{InitramfsError, read_host_file},
-};
+use crate::builtin;
 
-type Header = elf::FileHeader64<LittleEndian>;
+/// Exit status of a run whose program is there but cannot be executed, as shells have it.
+pub const CANNOT_EXECUTE_STATUS: i32 = 126;
+/// Exit status of a run whose program was not found, as shells have it.
+pub const NOT_FOUND_STATUS: i32 = 127;
 
 /// A program that the lab can run.
 #[derive(Clone, Debug)]
@@ -34,7 +31,9 @@ impl Program {
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// Neither a built-in program nor a file.
-    #[error("{name:?} is neither a built-in program ({builtins}) nor a file")]
+    #[error(
+        "{name:?} is neither a built-in program ({builtins}) nor a file; for a file in this directory write ./NAME"
+    )]
     Unknown {
         /// What was asked for.
         name: String,
@@ -42,13 +41,34 @@ pub enum ProgramError {
         builtins: String,
     },
     /// The file cannot be read.
-    #[error(transparent)]
-    File(#[from] InitramfsError),
+    #[error("{name}: {source}; {}", remedy(.source))]
+    Read {
+        /// The file.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The file has no name in UTF-8.
-    #[error("{path}: the file's name is not text")]
+    #[error("{name}: the file's name is not text; give the program another name")]
     Name {
         /// The path, as far as it can be shown.
-        path: String,
+        name: String,
+    },
+    /// A directory, a device, a pipe.
+    #[error("{name}: it is {kind}; give a program")]
+    NotAFile {
+        /// The path.
+        name: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Nobody may execute it.
+    #[error("{name}: its mode {mode:04o} does not let it be executed; run: chmod +x {name}")]
+    NotExecutable {
+        /// The file.
+        name: String,
+        /// Its permission bits.
+        mode: u32,
     },
     /// The file is not one that the lab can run.
     #[error("{name}: {why}")]
@@ -58,6 +78,17 @@ pub enum ProgramError {
         /// Why it is not.
         why: String,
     },
+}
+
+impl ProgramError {
+    /// The exit status it gives a run.
+    pub fn status(&self) -> i32 {
+        match self {
+            ProgramError::Unknown { .. } => NOT_FOUND_STATUS,
+            ProgramError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => NOT_FOUND_STATUS,
+            _ => CANNOT_EXECUTE_STATUS,
+        }
+    }
 }
 
 /// The built-in program of that name, or else the host's file at that path.
@@ -70,49 +101,52 @@ pub fn find(name: &str) -> Result<Program, ProgramError> {
         let names: Vec<&str> = builtin::programs().iter().map(|program| program.name).collect();
         return Err(ProgramError::Unknown { name: name.to_owned(), builtins: names.join(", ") });
     }
-    let (bytes, _) = read_host_file(path)?;
-    check(&bytes).map_err(|why| ProgramError::Unfit { name: name.to_owned(), why })?;
-    let base = path.file_name().and_then(|base| base.to_str()).ok_or(ProgramError::Name { path: name.to_owned() })?;
+    let bytes = read(path, name)?;
+    check(name, &bytes)?;
+    let base = path.file_name().and_then(|base| base.to_str()).ok_or(ProgramError::Name { name: name.to_owned() })?;
     Ok(Program { name: base.to_owned(), elf: Cow::Owned(bytes) })
 }
 
-/// Says why an ELF file cannot run in the lab, if it cannot.
-fn check(bytes: &[u8]) -> Result<(), String> {
-    const STATIC: &str = "the lab runs static programs: link it with `gcc -static` (Rust: \
-        `-C target-feature=+crt-static`; Go: `CGO_ENABLED=0`)";
-    let ident: &[u8] = bytes.get(..elf::ELFMAG.len() + 1).unwrap_or_default();
-    match ident {
-        [0x7f, b'E', b'L', b'F', elf::ELFCLASS64] => {}
-        [0x7f, b'E', b'L', b'F', _] => return Err("a 32-bit program; the lab runs 64-bit (x86-64) ones".to_owned()),
-        [b'#', b'!', ..] => return Err("a script; the lab runs executables (give it the interpreter)".to_owned()),
-        _ => return Err("not an ELF executable".to_owned()),
+/// Checks that the bytes of the program `name` are those of one that the lab can run, by the guest's own rules.
+pub fn check(name: &str, bytes: &[u8]) -> Result<(), ProgramError> {
+    match exec::Program::read(bytes) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(ProgramError::Unfit { name: name.to_owned(), why: why.to_string() }),
     }
-    let broken = |error: object::Error| format!("a broken ELF file: {error}");
-    let header = Header::parse(bytes).map_err(broken)?;
-    let endian = header.endian().map_err(|_| "a big-endian program; the lab runs x86-64 ones".to_owned())?;
-    if header.e_machine(endian) != elf::EM_X86_64 {
-        let machine = header.e_machine(endian);
-        return Err(format!("a program for another processor (ELF machine {machine}); the lab runs x86-64 ones"));
+}
+
+/// Reads a regular file that may be executed.
+fn read(path: &Path, name: &str) -> Result<Vec<u8>, ProgramError> {
+    const ANY_EXECUTE: u32 = 0o111;
+    const SET_ID: u32 = 0o6000;
+    let name = || name.to_owned();
+    let problem = |source| ProgramError::Read { name: name(), source };
+    let metadata = fs::metadata(path).map_err(problem)?;
+    if metadata.is_dir() {
+        return Err(ProgramError::NotAFile { name: name(), kind: "a directory" });
     }
-    match header.e_type(endian) {
-        elf::ET_EXEC | elf::ET_DYN => {}
-        elf::ET_REL => return Err("an object file: link it first".to_owned()),
-        other => return Err(format!("not an executable (ELF type {other})")),
+    if !metadata.is_file() {
+        return Err(ProgramError::NotAFile { name: name(), kind: "not a regular file" });
     }
-    let segments = header.program_headers(endian, bytes).map_err(broken)?;
-    for segment in segments {
-        if let Some(interpreter) = segment.interpreter(endian, bytes).map_err(broken)? {
-            let interpreter = String::from_utf8_lossy(interpreter);
-            return Err(format!("dynamically linked (it asks for {interpreter}); {STATIC}"));
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & ANY_EXECUTE == 0 {
+        return Err(ProgramError::NotExecutable { name: name(), mode });
+    }
+    if mode & SET_ID != 0 {
+        log::warn!("{}: its set-ID bits change nothing: in the guest all files and the program are root's", name());
+    }
+    fs::read(path).map_err(problem)
+}
+
+/// What to do about a file that cannot be read.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "check the path; `pagelab list` has the built-in programs"
         }
+        io::ErrorKind::PermissionDenied => "make it readable (chmod +r), or run as one who may read it",
+        _ => "check the file and the disk it is on",
     }
-    if !segments.iter().any(|segment| segment.p_type(endian) == elf::PT_LOAD) {
-        return Err("an ELF file with nothing to load".to_owned());
-    }
-    if header.e_entry(endian) == 0 {
-        return Err("a shared library: it has no entry point".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -122,7 +156,7 @@ mod tests {
     #[test]
     fn built_in_programs_pass_and_are_found() {
         for builtin in builtin::programs() {
-            assert_eq!(check(builtin.elf), Ok(()), "{}", builtin.name);
+            check(builtin.name, builtin.elf).expect(builtin.name);
             let program = find(builtin.name).expect(builtin.name);
             assert_eq!(program.guest_path(), format!("/bin/{}", builtin.name));
         }
@@ -132,48 +166,24 @@ mod tests {
     fn a_file_is_found_by_its_path_and_runs_under_its_base_name() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("mine");
-        std::fs::write(&path, builtin::programs()[0].elf).expect("a file");
+        fs::write(&path, builtin::programs()[0].elf).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
         let program = find(path.to_str().expect("text")).expect("a program");
         assert_eq!(program.guest_path(), "/bin/mine");
     }
 
-    /// A built-in program whose first segment names an interpreter.
-    fn dynamic() -> Vec<u8> {
-        const SEGMENTS: usize = 64;
-        const INTERPRETER: &[u8] = b"/lib64/ld-linux-x86-64.so.2\0";
-        let mut elf = builtin::programs()[0].elf.to_vec();
-        let end = elf.len() as u64;
-        elf[SEGMENTS..SEGMENTS + 4].copy_from_slice(&elf::PT_INTERP.to_le_bytes());
-        elf[SEGMENTS + 8..SEGMENTS + 16].copy_from_slice(&end.to_le_bytes());
-        elf[SEGMENTS + 32..SEGMENTS + 40].copy_from_slice(&(INTERPRETER.len() as u64).to_le_bytes());
-        elf.extend(INTERPRETER);
-        elf
-    }
-
     #[test]
     fn what_cannot_run_is_said() {
-        assert!(check(&dynamic()).is_err_and(|why| why.contains("gcc -static") && why.contains("ld-linux")));
-        assert!(check(b"#!/bin/sh\n").is_err_and(|why| why.contains("script")));
-        assert!(check(b"").is_err_and(|why| why.contains("not an ELF")));
-        let own = builtin::programs()[0].elf;
-        assert!(check(&own[..40]).is_err_and(|why| why.contains("broken")));
-        assert!(check(&own[..80]).is_err_and(|why| why.contains("broken")));
-        let changed = |offset: usize, value: u8| {
-            let mut elf = builtin::programs()[0].elf.to_vec();
-            elf[offset] = value;
-            check(&elf).expect_err("a changed header")
-        };
-        assert!(changed(4, 1).contains("32-bit"));
-        assert!(changed(5, 2).contains("big-endian"));
-        assert!(changed(18, 183).contains("another processor"));
-        assert!(changed(16, 1).contains("object file"));
-        assert!(changed(16, 4).contains("not an executable"));
+        let error = check("./x", b"#!/bin/sh\n").expect_err("a script");
+        assert!(error.to_string().starts_with("./x: it is a script for /bin/sh; "), "{error}");
+        assert_eq!(error.status(), CANNOT_EXECUTE_STATUS);
     }
 
     #[test]
     fn an_unknown_name_lists_the_programs() {
         let error = find("no-such-program").expect_err("unknown");
         assert!(error.to_string().contains("demand-paging"), "{error}");
+        assert_eq!(error.status(), NOT_FOUND_STATUS);
         let error = find("/no/such/program").expect_err("missing");
         assert!(error.to_string().starts_with("/no/such/program: No such file"), "{error}");
     }

@@ -13,6 +13,7 @@ extern crate std;
 pub mod arena;
 pub mod context;
 pub mod errno;
+pub mod exec;
 pub mod fault;
 pub mod file;
 pub mod frame;

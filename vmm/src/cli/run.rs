@@ -26,7 +26,7 @@ use crate::{
     faults::SourceOptions,
     initramfs::{Initramfs, STDIN_PATH},
     kernel_file::{KernelFile, Protocol},
-    program::{self, Program},
+    program::{self, Program, ProgramError},
     report,
     run::{LAB_STATUS, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
     trap::{StopAt, StopHook, TrapConfig, TrapMethod},
@@ -62,7 +62,8 @@ as with QEMU's isa-debug-exit. HLT with interrupts off and a reset end it with s
 There are no ACPI or MP tables: Linux needs nolapic on its command line, or it waits for its timer.
 
 Exit status: the program's own; 128+N if signal N ended the program or the lab; 124 if the timeout \
-passed; 123 if --stop-at ended the run; 125 if the lab failed.
+passed; 123 if --stop-at ended the run; 125 if the lab failed; 126 if PROGRAM cannot be executed, 127 if it was not \
+found, as shells have it.
 
 Guest faults trapped: with --trap the host stops the guest at each page fault and counts it beside the guest's \
 own record. With --stop-at it looks for one and prints its state on standard error: registers, instruction, \
@@ -169,7 +170,7 @@ impl RunArgs {
             Ok(exit_status) => status(exit_status),
             Err(error) => {
                 eprintln!("pagelab: {error:#}");
-                status(LAB_STATUS)
+                status(error.downcast_ref::<ProgramError>().map_or(LAB_STATUS, ProgramError::status))
             }
         }
     }

@@ -100,9 +100,8 @@ fn first_program(kernel: &mut Kernel) -> TrapFrame {
             frame
         }
         Err(error) => {
-            kernel.say(BulkKind::Diagnosis, format_args!("exec: {error}"));
-            // The status that a shell gives a program it cannot execute.
-            Process::end(kernel, 126 << 8)
+            kernel.say(BulkKind::Diagnosis, format_args!("{error}"));
+            Process::end(kernel, error.status() << 8)
         }
     }
 }

@@ -1,87 +1,102 @@
-//! Starting a program: load its file, lay out its stack, and the registers it begins with.
+//! Starting a program: read its file, map it, lay out its stack, and the registers it begins with.
 
-mod loader;
 mod stack;
 
-use core::fmt;
+use core::{fmt, ops::Range};
 
 use pagelab_abi::{code::ProcessOp, event, trap::TrapFrame};
-use pagelab_mm::{errno::Errno, frame::OutOfMemory};
+use pagelab_mm::{
+    errno::Errno,
+    exec::{self, LoadError, Loader, Program, Unfit},
+    frame::OutOfMemory,
+    space::MmapRequest,
+};
 
 use crate::{
     arch::descriptors::{USER_CODE, USER_DATA},
+    files::FileEntry,
     state::Kernel,
+    user_copy,
 };
 
 /// Why a program could not be started.
-pub(crate) enum ExecError {
-    /// The initramfs has no such file.
-    NotFound(&'static [u8]),
+pub(crate) struct ExecError {
+    path: &'static [u8],
+    why: Why,
+}
+
+enum Why {
+    /// The guest has no such file.
+    NotFound,
+    /// It is a directory.
+    Directory,
+    /// Its mode lets nobody execute it.
+    NotExecutable,
     /// The file is not a program we can run.
-    NotExecutable(&'static str),
-    /// A part of it could not be mapped.
-    Map { start: u64, end: u64, errno: Errno },
+    Unfit(Unfit<'static>),
+    /// It could not be mapped.
+    Load(LoadError<'static>),
     /// Its first stack could not be written.
     Stack(Errno),
     /// The guest's memory does not suffice.
     OutOfMemory,
 }
 
-impl From<OutOfMemory> for ExecError {
+impl ExecError {
+    /// The exit status that a shell gives such a program: 127 if it was not found, 126 if it cannot be executed.
+    pub(crate) fn status(&self) -> u32 {
+        if matches!(self.why, Why::NotFound) { 127 } else { 126 }
+    }
+}
+
+impl From<OutOfMemory> for Why {
     fn from(_: OutOfMemory) -> Self {
-        ExecError::OutOfMemory
+        Why::OutOfMemory
     }
 }
 
 impl fmt::Display for ExecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ExecError::NotFound(path) => {
-                let path = str::from_utf8(path).unwrap_or("(not UTF-8)");
-                write!(f, "{path} is not in the initramfs")
+        write!(f, "{}: ", self.path.escape_ascii())?;
+        match &self.why {
+            Why::NotFound => f.write_str("there is no such file in the guest; put it there with --file or --dir"),
+            Why::Directory => f.write_str("it is a directory; give a program"),
+            Why::NotExecutable => f.write_str("its mode does not let it be executed; chmod +x it on the host"),
+            Why::Unfit(why) => why.fmt(f),
+            Why::Load(error) => error.fmt(f),
+            Why::Stack(Errno::EEXIST) => {
+                f.write_str("its segments lie where its stack must be; link it to lower addresses")
             }
-            ExecError::NotExecutable(why) => write!(f, "the program cannot be run: {why}"),
-            ExecError::Map { start, end, errno } => {
-                write!(f, "the segment {start:#x}-{end:#x} cannot be mapped (errno {})", errno.0)
+            Why::Stack(Errno::ENOMEM) => {
+                f.write_str("there is no room for its stack (ENOMEM); give fewer arguments, or more with --memory")
             }
-            ExecError::Stack(errno) => write!(f, "arguments and environment do not fit (errno {})", errno.0),
-            ExecError::OutOfMemory => f.write_str("the guest has too little memory to start the program"),
+            Why::Stack(errno) => {
+                write!(f, "its arguments and environment do not fit (errno {}); give fewer or shorter ones", errno.0)
+            }
+            Why::OutOfMemory => f.write_str("the guest has too little memory to start it; give more with --memory"),
         }
     }
-}
-
-/// What the loader found out about a program.
-struct Image {
-    /// First instruction.
-    entry: u64,
-    /// Where its program headers are in memory.
-    headers: u64,
-    /// How many there are.
-    header_count: u64,
-    /// First page after the image: the heap starts here.
-    end: u64,
-    /// Bytes of executable segments.
-    text_bytes: u64,
-    /// Bytes of initialised data.
-    data_bytes: u64,
-    /// The file asks for a stack that can be executed.
-    executable_stack: bool,
 }
 
 /// Loads the program that the boot info names.
 pub(crate) fn exec(kernel: &mut Kernel) -> Result<TrapFrame, ExecError> {
     let path = stack::nul_terminated(&kernel.boot.program);
-    let index = kernel.files.find(path).ok_or(ExecError::NotFound(path))?;
-    let file = *kernel.files.entry(index);
+    start(kernel, path).map_err(|why| ExecError { path, why })
+}
 
+fn start(kernel: &mut Kernel, path: &'static [u8]) -> Result<TrapFrame, Why> {
+    let index = kernel.files.find(path).ok_or(Why::NotFound)?;
+    let file = *kernel.files.entry(index);
     kernel.process.program = path;
     kernel.process.name = file.name;
 
+    check_mode(&file)?;
+    let program = Program::read(file.bytes).map_err(Why::Unfit)?;
     let id = kernel.files.mappable(&mut kernel.mm, index)?;
-    let image = loader::load(kernel, &file, id)?;
-    kernel.process.text_bytes = image.text_bytes;
+    let image = exec::load(kernel, &program, id).map_err(Why::Load)?;
+    kernel.process.text_bytes = image.text_bytes();
     kernel.process.space.set_brk_start(image.end);
-    kernel.process.space.data_bytes = image.data_bytes;
+    kernel.process.space.data_bytes = image.data_bytes();
     let rsp = stack::build(kernel, path, &image)?;
 
     let exec = event::Process {
@@ -96,6 +111,32 @@ pub(crate) fn exec(kernel: &mut Kernel) -> Result<TrapFrame, ExecError> {
     };
     kernel.mm.trace.emit(exec, 0);
     Ok(registers(image.entry, rsp))
+}
+
+/// Root may execute what anybody may. Set-user-ID bits change nothing: every file is root's.
+fn check_mode(file: &FileEntry) -> Result<(), Why> {
+    const ANY_EXECUTE: u32 = 0o111;
+    if file.is_directory() {
+        return Err(Why::Directory);
+    }
+    if file.mode & ANY_EXECUTE == 0 {
+        return Err(Why::NotExecutable);
+    }
+    Ok(())
+}
+
+impl Loader for Kernel {
+    fn map(&mut self, request: &MmapRequest) -> Result<u64, Errno> {
+        self.process.space.mmap(&mut self.mm, request)
+    }
+
+    fn unmap(&mut self, start: u64, length: u64) -> Result<(), Errno> {
+        self.process.space.munmap(&mut self.mm, start, length)
+    }
+
+    fn clear(&mut self, range: Range<u64>) -> Result<(), Errno> {
+        user_copy::clear(self, range.start, range.end - range.start)
+    }
 }
 
 /// All registers zero but the ones that matter; ring 3 runs with interrupts on.

@@ -1,9 +1,9 @@
 //! The stack a program starts with: strings, auxiliary vector, environment, arguments (System V ABI for x86-64, 3.4.1).
 
 use pagelab_abi::layout::{PAGE_SIZE, STACK_TOP};
-use pagelab_mm::errno::Errno;
+use pagelab_mm::{errno::Errno, exec::Image};
 
-use super::{ExecError, Image};
+use super::Why;
 use crate::{state::Kernel, user_copy};
 
 /// Auxiliary vector keys (Linux's `auxvec.h`).
@@ -38,11 +38,11 @@ pub(super) fn nul_terminated(bytes: &[u8]) -> &[u8] {
 }
 
 /// Writes the first stack; returns the stack pointer to start with.
-pub(super) fn build(kernel: &mut Kernel, path: &[u8], image: &Image) -> Result<u64, ExecError> {
+pub(super) fn build(kernel: &mut Kernel, path: &[u8], image: &Image) -> Result<u64, Why> {
     let strings = kernel.boot.command_size + path.len() as u64 + 1 + 8;
     let space = &mut kernel.process.space;
-    space.map_stack(&mut kernel.mm, strings, image.executable_stack).map_err(ExecError::Stack)?;
-    let rsp = write(kernel, path, image).map_err(ExecError::Stack)?;
+    space.map_stack(&mut kernel.mm, strings, image.executable_stack).map_err(Why::Stack)?;
+    let rsp = write(kernel, path, image).map_err(Why::Stack)?;
     kernel.process.space.stack_start = rsp;
     Ok(rsp)
 }

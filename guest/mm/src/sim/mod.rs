@@ -4,6 +4,8 @@
 //! when a translation it still holds contradicts the tables or outlives its frame.
 
 mod cpu;
+pub mod elf;
+mod load;
 mod machine;
 mod tlb;
 mod trace;
@@ -15,6 +17,7 @@ use pagelab_abi::{code::Owner, layout::KERNEL_PHYS};
 use crate::{context::Context, memblock::Memblock};
 
 pub use cpu::PageFault;
+pub use load::SimProcess;
 pub use machine::SimMachine;
 pub use tlb::{Tlb, Translation};
 pub use trace::CountingTrace;

@@ -1,0 +1,4 @@
+//! Which files can be run, why others cannot, and what is mapped for one.
+
+mod mapping;
+mod words;
