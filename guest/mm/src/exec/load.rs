@@ -92,19 +92,16 @@ impl Image {
         if entry >= TASK_SIZE {
             return Err(Unfit::Entry(entry));
         }
-        let (mut headers, mut code, mut data) = (0, u64::MAX..0, 0..0);
+        let (mut headers, mut code, mut data) = (0, None::<Range<u64>>, 0..0);
         for segment in program.segments() {
             let (start, file_end) = (segment.p_vaddr, segment.p_vaddr + segment.p_filesz);
             if segment.p_offset <= program.headers_at && program.headers_at - segment.p_offset < segment.p_filesz {
                 headers = program.headers_at - segment.p_offset + start;
             }
             if segment.p_flags & PF_X != 0 {
-                code = code.start.min(start)..code.end.max(file_end);
+                code = Some(code.map_or(start..file_end, |code| code.start.min(start)..code.end.max(file_end)));
             }
             data = data.start.max(start)..data.end.max(file_end);
-        }
-        if code.start > code.end {
-            code = 0..0;
         }
         let moved = |range: Range<u64>| bias.wrapping_add(range.start)..bias.wrapping_add(range.end);
         Ok(Image {
@@ -113,7 +110,7 @@ impl Image {
             header_count: u64::from(program.header_count),
             // The heap of a static-PIE program stays away from the mmap area (Linux 6.15 and later).
             end: if program.independent { ELF_ET_DYN_BASE } else { program.high },
-            code: moved(code),
+            code: moved(code.unwrap_or_default()),
             data: moved(data),
             executable_stack: program.executable_stack,
         })

@@ -9,7 +9,7 @@ use crate::{
     errno::Errno,
     exec::{self, Image, LoadError, Loader, Program},
     fault::{self, Access, Fault},
-    file::FileId,
+    file::{FileId, FileSpec},
     machine::{Machine, Pfn},
     space::{AddressSpace, MmapRequest},
     vma::Vma,
@@ -31,7 +31,7 @@ impl SimProcess {
     /// When that is too little RAM.
     pub fn new(ram_bytes: u64, file: &[u8]) -> SimProcess {
         let (mut cx, start) = new_context_with_file_bytes(ram_bytes, file);
-        let file = cx.add_file(start, file.len() as u64, 1, 1).expect("room for a file");
+        let file = cx.add_file(FileSpec::backed(start, file.len() as u64, 1, 1)).expect("room for a file");
         let space = AddressSpace::new(&mut cx, 1).expect("room for a page table");
         SimProcess { cx, space, file }
     }
