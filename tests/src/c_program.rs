@@ -18,10 +18,13 @@ enum Kind<'a> {
     Bare,
     /// A kernel of `tests/programs/kernels`.
     Kernel,
+    /// A program of `tests/oracle`, with the C library.
+    Oracle,
 }
 
 /// Every kind that a test asks for.
-const KINDS: [Kind; 4] = [Kind::Linked("-static"), Kind::Linked("-static-pie"), Kind::Bare, Kind::Kernel];
+const KINDS: [Kind; 5] =
+    [Kind::Linked("-static"), Kind::Linked("-static-pie"), Kind::Bare, Kind::Kernel, Kind::Oracle];
 
 /// Compiles `tests/programs/NAME.c` with `gcc -static -O2` into `folder`.
 pub fn compile(folder: &Path, name: &str) -> PathBuf {
@@ -41,6 +44,11 @@ pub fn compile_bare(folder: &Path, name: &str) -> PathBuf {
 /// Compiles `tests/programs/kernels/NAME` (with its suffix) into a kernel at 1 MiB, in `folder`.
 pub fn compile_kernel(folder: &Path, name: &str) -> PathBuf {
     Kind::Kernel.program(folder, name)
+}
+
+/// Compiles `tests/oracle/NAME.c` with `gcc -static -O2` into `folder`.
+pub fn compile_oracle(folder: &Path, name: &str) -> PathBuf {
+    Kind::Oracle.program(folder, name)
 }
 
 /// Compiles everything in every way that a test asks for, into a folder for `PAGELAB_TEST_PROGRAMS`.
@@ -75,10 +83,11 @@ impl Kind<'_> {
 
     /// Where its source files are.
     fn sources(self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(match self {
-            Kind::Linked(_) => "",
-            Kind::Bare => "hostile",
-            Kind::Kernel => "kernels",
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(match self {
+            Kind::Linked(_) => "programs",
+            Kind::Bare => "programs/hostile",
+            Kind::Kernel => "programs/kernels",
+            Kind::Oracle => "oracle",
         })
     }
 
@@ -88,6 +97,7 @@ impl Kind<'_> {
             Kind::Linked(link) => link,
             Kind::Bare => "-bare",
             Kind::Kernel => "-kernel",
+            Kind::Oracle => "-oracle",
         };
         format!("{name}{suffix}")
     }
@@ -96,6 +106,7 @@ impl Kind<'_> {
         const ALONE: [&str; 4] = ["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"];
         let flags = match self {
             Kind::Linked(link) => vec![link, "-O2"],
+            Kind::Oracle => vec!["-static", "-O2"],
             Kind::Bare => {
                 let flags = ["-O1", "-Wno-array-bounds", "-Wno-unused-function", "-Wl,-z,noseparate-code"];
                 [&ALONE[..], &flags].concat()
