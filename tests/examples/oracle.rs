@@ -1,12 +1,7 @@
 //! Compares Linux and the lab: fixed cases, random operations, or one script. Called by `scripts/oracle.sh`, which says
 //! what the options mean.
 
-use std::{
-    env, fs,
-    path::PathBuf,
-    process::ExitCode,
-    time::Instant,
-};
+use std::{env, fs, path::PathBuf, process::ExitCode, time::Instant};
 
 use pagelab_tests::{
     compile_oracle,

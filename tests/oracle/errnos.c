@@ -83,6 +83,11 @@ int main(void) {
                     printf(" -");
                     continue;
                 }
+                // Whether low addresses may be mapped depends on who asks.
+                if (number >= 14 && number <= 16 && PLACES[where].at <= PAGE) {
+                    printf(" -");
+                    continue;
+                }
                 long result = call(number, PLACES[where].at, LENGTHS[length].length);
                 word(result);
                 // A refused call may have changed what lies before a hole.

@@ -23,8 +23,7 @@ enum Kind<'a> {
 }
 
 /// Every kind that a test asks for.
-const KINDS: [Kind; 5] =
-    [Kind::Linked("-static"), Kind::Linked("-static-pie"), Kind::Bare, Kind::Kernel, Kind::Oracle];
+const KINDS: [Kind; 5] = [Kind::Linked("-static"), Kind::Linked("-static-pie"), Kind::Bare, Kind::Kernel, Kind::Oracle];
 
 /// Compiles `tests/programs/NAME.c` with `gcc -static -O2` into `folder`.
 pub fn compile(folder: &Path, name: &str) -> PathBuf {
@@ -53,7 +52,16 @@ pub fn compile_oracle(folder: &Path, name: &str) -> PathBuf {
 
 /// Compiles everything in every way that a test asks for, into a folder for `PAGELAB_TEST_PROGRAMS`.
 pub fn compile_all(folder: &Path) {
-    for kind in KINDS {
+    compile_kinds(folder, &KINDS);
+}
+
+/// Compiles the programs of `tests/oracle` only, into a folder for `PAGELAB_TEST_PROGRAMS`.
+pub fn compile_all_oracle(folder: &Path) {
+    compile_kinds(folder, &[Kind::Oracle]);
+}
+
+fn compile_kinds(folder: &Path, kinds: &[Kind<'_>]) {
+    for kind in kinds {
         let sources = kind.sources();
         let files = fs::read_dir(&sources).unwrap_or_else(|error| panic!("{}: {error}", sources.display()));
         for source in files.map(|file| file.expect("a file").path()) {

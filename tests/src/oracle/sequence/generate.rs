@@ -201,19 +201,22 @@ impl Scene<'_> {
     }
 
     fn map_file(&mut self) -> Operation {
-        let kind =
-            self.random.of(&[PRIVATE, PRIVATE, SHARED, SHARED, SHARED_VALIDATE, PRIVATE | POPULATE, PRIVATE | GROWSDOWN]);
+        let kind = self.random.of(&[
+            PRIVATE,
+            PRIVATE,
+            SHARED,
+            SHARED,
+            SHARED_VALIDATE,
+            PRIVATE | POPULATE,
+            PRIVATE | GROWSDOWN,
+        ]);
         let (flags, rights) = (kind | self.place_flags(), self.rights());
         let (file, page) = (self.random.of(&[0, 0, 1, 1, READ_ONLY]), self.random.below(FILE_PAGES + 1));
         self.range('m', &[rights, flags, file, page])
     }
 
     fn protect(&mut self) -> Operation {
-        let more = if self.random.one_in(20) {
-            self.random.of(&[0x0100_0000, 0x0200_0000, 8, 0x40])
-        } else {
-            0
-        };
+        let more = if self.random.one_in(20) { self.random.of(&[0x0100_0000, 0x0200_0000, 8, 0x40]) } else { 0 };
         let rights = self.rights() | more;
         self.range('p', &[rights])
     }
@@ -231,7 +234,8 @@ impl Scene<'_> {
 
     /// Advice that is the same on every Linux and needs no huge pages.
     fn advise(&mut self) -> Operation {
-        let advice = self.random.of(&[4, 4, 4, 4, 8, 8, 9, 0, 1, 2, 3, 10, 11, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 99]);
+        let advice =
+            self.random.of(&[4, 4, 4, 4, 8, 8, 9, 0, 1, 2, 3, 10, 11, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 99]);
         self.range('a', &[advice])
     }
 
