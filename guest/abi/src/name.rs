@@ -6,9 +6,11 @@
 pub const HEAP: u32 = 1;
 /// The stack the program was started on.
 pub const STACK: u32 = 2;
+/// Shared anonymous memory.
+pub const SHARED_ANONYMOUS: u32 = 3;
 
 /// Every reserved id with its text, as `/proc/PID/maps` writes it.
-pub const RESERVED: &[(u32, &str)] = &[(HEAP, "[heap]"), (STACK, "[stack]")];
+pub const RESERVED: &[(u32, &str)] = &[(HEAP, "[heap]"), (STACK, "[stack]"), (SHARED_ANONYMOUS, "/dev/zero (deleted)")];
 
 /// First id that is free for other strings.
 pub const FIRST_FREE: u32 = 16;

@@ -56,15 +56,17 @@ syscalls! {
     Close = 3 => "close";
     Fstat = 5 => "fstat";
     Lseek = 8 => "lseek";
-    Mmap = 9 => "mmap", "no shared file mappings, no huge pages";
+    Mmap = 9 => "mmap", "no huge pages";
     Mprotect = 10 => "mprotect", "no protection keys, no PROT_GROWSDOWN";
     Munmap = 11 => "munmap";
     Brk = 12 => "brk";
     Pread64 = 17 => "pread64";
     Readv = 19 => "readv";
     Writev = 20 => "writev", "to the console only";
+    Mremap = 25 => "mremap";
+    Msync = 26 => "msync", "checks only: nothing is written back";
     Mincore = 27 => "mincore";
-    Madvise = 28 => "madvise", "MADV_DONTNEED; NORMAL, RANDOM, SEQUENTIAL and WILLNEED change nothing";
+    Madvise = 28 => "madvise", "no MADV_GUARD_*, MADV_HWPOISON, MADV_SOFT_OFFLINE; nothing is reclaimed or made huge";
     Getpid = 39 => "getpid";
     Exit = 60 => "exit";
     Kill = 62 => "kill", "to itself; SIGSTOP and its kin answer ENOSYS";
@@ -72,6 +74,10 @@ syscalls! {
     Readlink = 89 => "readlink", "/proc/self/exe; there are no other links";
     Gettimeofday = 96 => "gettimeofday", "on the logical clock";
     Getrusage = 98 => "getrusage";
+    Mlock = 149 => "mlock";
+    Munlock = 150 => "munlock";
+    Mlockall = 151 => "mlockall";
+    Munlockall = 152 => "munlockall";
     ArchPrctl = 158 => "arch_prctl", "FS and GS bases only";
     Gettid = 186 => "gettid";
     Tkill = 200 => "tkill", "as kill";
@@ -87,5 +93,6 @@ syscalls! {
     SetRobustList = 273 => "set_robust_list", "the list is only checked: there are no threads";
     Prlimit64 = 302 => "prlimit64", "AS, DATA and STACK can be changed; hard limits are not kept";
     Getrandom = 318 => "getrandom", "the same bytes for the same --seed";
+    Mlock2 = 325 => "mlock2";
     Rseq = 334 => "rseq", "the area never changes: there is one CPU, and nothing preempts";
 }

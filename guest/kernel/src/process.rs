@@ -4,7 +4,7 @@ use pagelab_abi::{
     code::{Moment, ProcessOp, SnapshotKind},
     event,
 };
-use pagelab_mm::{space::AddressSpace, vma::VmFlags};
+use pagelab_mm::space::AddressSpace;
 
 use crate::{
     arch::port,
@@ -83,23 +83,18 @@ impl Kernel {
         let header = self.process.space.snapshot_header(comm, self.process.text_bytes);
         let snapshot = &mut self.snapshot;
         snapshot.put(&mut self.mm.trace, &header);
-        let mut committed = 0;
         let mut slot = self.process.space.vmas.first;
         while slot != 0 {
             let entry = self.process.space.snapshot_vma(&self.mm, slot);
             snapshot.put(&mut self.mm.trace, &entry);
-            let vma = self.mm.vma(slot);
-            if vma.flags().contains(VmFlags::ACCOUNT) {
-                committed += vma.pages();
-            }
-            slot = vma.next;
+            slot = self.mm.vma(slot).next;
         }
         snapshot.end(&mut self.mm.trace);
 
         self.snapshot.begin(SnapshotKind::Memory, moment);
         let mut header = self.mm.frames.mem_header();
-        header.mapped = self.process.space.usage.rss_file;
-        header.committed = committed;
+        header.mapped = self.process.space.usage.rss_file + self.process.space.usage.rss_shmem;
+        header.committed = self.mm.commit.committed;
         self.snapshot.put(&mut self.mm.trace, &header);
         let (snapshot, mm) = (&mut self.snapshot, &mut self.mm);
         for zone in mm.frames.zone_entries() {

@@ -4,8 +4,9 @@ use pagelab_abi::{code::Owner, vmstat};
 
 use crate::{
     arena::{Arena, Slot},
-    file::Files,
-    frame::{Frames, Gfp, OutOfMemory},
+    commit::Commit,
+    file::{FileId, Files},
+    frame::{Frames, Gfp, OutOfMemory, Refused},
     machine::{Machine, Pfn},
     trace::Trace,
     vma::Vma,
@@ -28,6 +29,10 @@ pub struct Context<M, T> {
     pub files: Files,
     /// The frame that every untouched anonymous page reads as; [`Pfn::NONE`] before its first use.
     pub zero_page: Pfn,
+    /// What programs were promised.
+    pub commit: Commit,
+    /// The last request for frames that could not be met, until somebody takes note of it.
+    pub refused: Option<Refused>,
 }
 
 impl<M: Machine, T: Trace> Context<M, T> {
@@ -41,6 +46,8 @@ impl<M: Machine, T: Trace> Context<M, T> {
             vmas: Arena::new(),
             files: Files::new(),
             zero_page: Pfn::NONE,
+            commit: Commit::default(),
+            refused: None,
         }
     }
 
@@ -56,25 +63,33 @@ impl<M: Machine, T: Trace> Context<M, T> {
         self.vmas.get_mut(&mut self.machine, slot)
     }
 
-    /// Stores a VMA; takes a frame when the arena has no room.
+    /// Stores a VMA, with a reference to its file; takes a frame when the arena has no room.
     #[track_caller]
     pub fn alloc_vma(&mut self, vma: Vma) -> Result<Slot, OutOfMemory> {
         if self.vmas.is_full() {
             let frame = self.alloc_frame(Gfp::KERNEL, Owner::Slab)?;
             self.vmas.add_frame(&mut self.machine, frame);
         }
+        if vma.file != 0 {
+            self.get_file(FileId(vma.file));
+        }
         self.vmas.insert(&mut self.machine, vma).ok_or(OutOfMemory)
     }
 
-    /// Forgets a VMA, and gives its frame back when it was the last in it and other frames have room.
+    /// Forgets a VMA and its reference to its file, and gives its frame back when it was the last in it and other frames
+    /// have room.
     ///
     /// # Panics
     /// When the slot holds no live VMA: a bug that would corrupt memory if it went on.
     #[track_caller]
     pub fn free_vma(&mut self, slot: Slot) {
+        let file = self.vma(slot).file;
         let emptied = self.vmas.remove(&mut self.machine, slot).expect("a VMA is freed once");
         if let Some(frame) = emptied {
             self.free_frames(frame, 0).expect("the arena's frames are its own");
+        }
+        if file != 0 {
+            self.put_file(FileId(file));
         }
     }
 }

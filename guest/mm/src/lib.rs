@@ -11,6 +11,7 @@
 extern crate std;
 
 pub mod arena;
+pub mod commit;
 pub mod context;
 pub mod errno;
 pub mod exec;

@@ -52,7 +52,7 @@ impl World {
 
     fn map(&mut self, prot: u64, flags: u64, file: Option<(FileId, u64)>) {
         let flags = flags | map::FIXED;
-        let request = MmapRequest { addr: BASE, length: 4 * PAGE, prot, flags, file };
+        let request = MmapRequest { addr: BASE, length: 4 * PAGE, prot, flags, file, ..MmapRequest::default() };
         self.space.mmap(&mut self.cx, &request).expect("the mapping is fine");
     }
 
@@ -276,9 +276,21 @@ fn rights_come_back_in_place() {
     assert!(world.pte(BASE).is_prot_none());
     world.expect(BASE, Access::Read, FaultKind::SegvAccErr, NOTHING);
     world.space.mprotect(&mut world.cx, BASE, PAGE, RW).expect("it is mapped");
+    assert_eq!((world.pte(BASE).pfn(), bits(world.pte(BASE))), (outcome.pfn, WRITTEN | Pte::NX));
+}
+
+#[test]
+fn a_frame_that_nobody_shares_any_more_is_written_in_place() {
+    let mut world = World::new();
+    world.map_anon(RW);
+    let (first, _) = world.fault(BASE, Access::Write);
+    world.cx.get_frame(first.pfn).expect("it is allocated");
+    world.space.mprotect(&mut world.cx, BASE, PAGE, prot::READ).expect("it is mapped");
+    world.space.mprotect(&mut world.cx, BASE, PAGE, RW).expect("it is mapped");
     assert_eq!(bits(world.pte(BASE)) & !Pte::DIRTY, READABLE | Pte::NX);
+    world.cx.put_frame(first.pfn).expect("it is ours");
     let pfn = world.expect(BASE, Access::Write, FaultKind::Prot, Counted { pgreuse: 1, ..MINOR });
-    assert_eq!((pfn, bits(world.pte(BASE))), (outcome.pfn, WRITTEN | Pte::NX));
+    assert_eq!((pfn, bits(world.pte(BASE))), (first.pfn, WRITTEN | Pte::NX));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use pagelab_mm::{
     fault::{Access, Fault, handle},
     machine::Pfn,
     sim::{SimContext, new_context},
-    space::{AddressSpace, MmapRequest, map, prot},
+    space::{AddressSpace, Advice, MmapRequest, map, prot},
 };
 
 const PAGE: u64 = 4096;
@@ -41,7 +41,7 @@ impl World {
 
     fn map(&mut self, addr: u64, flags: u64) -> u64 {
         let flags = map::PRIVATE | map::ANONYMOUS | flags;
-        let request = MmapRequest { addr, length: self.length, prot: ALL, flags, file: None };
+        let request = MmapRequest { addr, length: self.length, prot: ALL, flags, ..MmapRequest::default() };
         self.space.mmap(&mut self.cx, &request).expect("there is room")
     }
 
@@ -70,7 +70,7 @@ const WAYS: [(&str, Take, Access); 7] = [
         Access::Execute,
     ),
     ("unmapped", |w| w.space.munmap(&mut w.cx, w.area, w.length).expect("valid"), Access::Read),
-    ("discarded", |w| w.space.madvise_dontneed(&mut w.cx, w.area, w.length).expect("valid"), Access::Read),
+    ("discarded", |w| w.space.madvise(&mut w.cx, w.area, w.length, Advice::DontNeed).expect("valid"), Access::Read),
     (
         "replaced",
         |w| {

@@ -83,7 +83,7 @@ impl Page {
 
     fn protect(&mut self, flags: VmFlags) {
         self.accessible = !flags.is_empty();
-        self.writable &= flags.contains(VmFlags::WRITE);
+        self.writable = flags.contains(VmFlags::WRITE);
         self.executable = flags.contains(VmFlags::EXEC);
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn getrusage(kernel: &mut Kernel, &[who, address, ..]: &Args) -> Resu
         RUSAGE_SELF | RUSAGE_THREAD => {
             let (seconds, nanoseconds) = kernel.clock.monotonic();
             let usage = kernel.process.space.usage;
-            let rss = usage.hiwater_rss.max(usage.rss_anon + usage.rss_file);
+            let rss = usage.hiwater_rss.max(usage.rss());
             Rusage {
                 utime: [seconds, nanoseconds / 1000],
                 maxrss: rss * 4,

@@ -1,37 +1,39 @@
 //! System calls about memory: arguments in, `pagelab-mm` does the work.
 
-use pagelab_abi::layout::PAGE_SIZE;
+use pagelab_abi::layout::{PAGE_SIZE, TASK_SIZE};
 use pagelab_mm::{
     errno::Errno,
+    fault::Access,
     file::FileId,
     frame::OutOfMemory,
-    space::{MmapRequest, map, prot},
+    space::{self, Advice, MmapRequest, MremapRequest, huge_page_error, map},
 };
 
 use super::{Args, Result};
 use crate::{open_files::What, state::Kernel, user_copy};
 
-/// Advice (Linux's `mman-common.h`).
-const MADV_NORMAL: u32 = 0;
-const MADV_RANDOM: u32 = 1;
-const MADV_SEQUENTIAL: u32 = 2;
-const MADV_WILLNEED: u32 = 3;
-const MADV_DONTNEED: u32 = 4;
+/// MLOCK_ONFAULT.
+const MLOCK_ONFAULT: u32 = 1;
 
-pub(super) fn mmap(kernel: &mut Kernel, &[addr, length, protection, flags, fd, offset]: &Args) -> Result {
+pub(super) fn mmap(kernel: &mut Kernel, &[addr, length, prot, flags, fd, offset]: &Args) -> Result {
     if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let file = match flags & map::ANONYMOUS {
-        0 => Some((mappable(kernel, fd)?, offset)),
-        _ => None,
-    };
-    let request = MmapRequest { addr, length, prot: protection, flags, file };
-    let start = kernel.process.space.mmap(&mut kernel.mm, &request)?;
-    if request.populates() {
-        populate(kernel, start, length, protection & prot::WRITE != 0);
+    let huge = flags & map::HUGETLB != 0;
+    let mut request = MmapRequest { addr, length, prot, flags, ..MmapRequest::default() };
+    if flags & map::ANONYMOUS == 0 {
+        request.file = Some((mappable(kernel, fd)?, offset));
+        if huge {
+            return Err(Errno::EINVAL);
+        }
+    } else if huge && length != 0 {
+        return Err(huge_page_error(flags));
     }
-    Ok(start)
+    let mapped = kernel.process.space.map(&mut kernel.mm, &request)?;
+    if mapped.populate {
+        populate(kernel, mapped.address, mapped.address + length.next_multiple_of(PAGE_SIZE));
+    }
+    Ok(mapped.address)
 }
 
 pub(super) fn munmap(kernel: &mut Kernel, &[start, length, ..]: &Args) -> Result {
@@ -39,31 +41,80 @@ pub(super) fn munmap(kernel: &mut Kernel, &[start, length, ..]: &Args) -> Result
 }
 
 pub(super) fn mprotect(kernel: &mut Kernel, &[start, length, prot, ..]: &Args) -> Result {
-    kernel.process.space.mprotect(&mut kernel.mm, start, length, prot).map(|()| 0)
+    let locked = kernel.process.space.usage.locked_vm != 0;
+    kernel.process.space.mprotect(&mut kernel.mm, start, length, prot)?;
+    if locked {
+        populate_locked(kernel, start, start + length.next_multiple_of(PAGE_SIZE));
+    }
+    Ok(0)
+}
+
+pub(super) fn mremap(kernel: &mut Kernel, &[addr, old_length, new_length, flags, new_addr, _]: &Args) -> Result {
+    let request = MremapRequest { addr, old_length, new_length, flags, new_addr };
+    let remapped = kernel.process.space.mremap(&mut kernel.mm, &request)?;
+    if let Some((start, end)) = remapped.populate {
+        populate(kernel, start, end);
+    }
+    Ok(remapped.address)
 }
 
 pub(super) fn brk(kernel: &mut Kernel, &[end, ..]: &Args) -> Result {
-    Ok(kernel.process.space.brk(&mut kernel.mm, end))
+    let before = kernel.process.space.brk.next_multiple_of(PAGE_SIZE);
+    let now = kernel.process.space.brk(&mut kernel.mm, end);
+    if kernel.process.space.brings_in_new_memory() && now > before {
+        populate(kernel, before, now.next_multiple_of(PAGE_SIZE));
+    }
+    Ok(now)
 }
 
 pub(super) fn madvise(kernel: &mut Kernel, &[start, length, advice, ..]: &Args) -> Result {
     // A C int: the high half of the register says nothing.
-    match advice as u32 {
-        MADV_DONTNEED => kernel.process.space.madvise_dontneed(&mut kernel.mm, start, length).map(|()| 0),
-        MADV_NORMAL | MADV_RANDOM | MADV_SEQUENTIAL | MADV_WILLNEED => hint(kernel, start, length),
+    let advice = Advice::from_number(advice as u32).ok_or(Errno::EINVAL)?;
+    match advice {
+        Advice::PopulateRead => populate_advised(kernel, start, length, Access::Read),
+        Advice::PopulateWrite => populate_advised(kernel, start, length, Access::Write),
+        _ => kernel.process.space.madvise(&mut kernel.mm, start, length, advice),
+    }
+    .map(|()| 0)
+}
+
+pub(super) fn msync(kernel: &mut Kernel, &[start, length, flags, ..]: &Args) -> Result {
+    kernel.process.space.msync(&kernel.mm, start, length, u64::from(flags as u32)).map(|()| 0)
+}
+
+pub(super) fn mlock(kernel: &mut Kernel, &[start, length, ..]: &Args) -> Result {
+    lock(kernel, start, length, false)
+}
+
+pub(super) fn mlock2(kernel: &mut Kernel, &[start, length, flags, ..]: &Args) -> Result {
+    match flags as u32 {
+        0 => lock(kernel, start, length, false),
+        MLOCK_ONFAULT => lock(kernel, start, length, true),
         _ => Err(Errno::EINVAL),
     }
 }
 
-/// Advice that changes nothing here; the range is checked as Linux does.
-fn hint(kernel: &mut Kernel, start: u64, length: u64) -> Result {
-    let end = length.checked_next_multiple_of(PAGE_SIZE).and_then(|length| start.checked_add(length));
-    let end = end.filter(|_| start.is_multiple_of(PAGE_SIZE)).ok_or(Errno::EINVAL)?;
-    let mut at = start;
-    while at < end {
-        let slot = kernel.process.space.vmas.containing(&kernel.mm, at).ok_or(Errno::ENOMEM)?;
-        at = kernel.mm.vma(slot).end;
+fn lock(kernel: &mut Kernel, start: u64, length: u64, on_fault: bool) -> Result {
+    let (start, end) = kernel.process.space.mlock(&mut kernel.mm, start, length, on_fault)?;
+    populate_or_fail(kernel, start, end).map(|()| 0).map_err(|errno| match errno {
+        Errno::ENOMEM => Errno::EAGAIN,
+        _ => Errno::ENOMEM,
+    })
+}
+
+pub(super) fn munlock(kernel: &mut Kernel, &[start, length, ..]: &Args) -> Result {
+    kernel.process.space.munlock(&mut kernel.mm, start, length).map(|()| 0)
+}
+
+pub(super) fn mlockall(kernel: &mut Kernel, &[flags, ..]: &Args) -> Result {
+    if kernel.process.space.mlockall(&mut kernel.mm, u64::from(flags as u32))? {
+        populate(kernel, 0, TASK_SIZE);
     }
+    Ok(0)
+}
+
+pub(super) fn munlockall(kernel: &mut Kernel) -> Result {
+    kernel.process.space.munlockall(&mut kernel.mm);
     Ok(0)
 }
 
@@ -79,13 +130,57 @@ fn mappable(kernel: &mut Kernel, fd: u64) -> core::result::Result<FileId, Errno>
     }
 }
 
-/// MAP_POPULATE: touches each page on the program's behalf. What cannot be had is left to a later fault.
-fn populate(kernel: &mut Kernel, start: u64, length: u64, write: bool) {
-    for address in (start..start + length).step_by(PAGE_SIZE as usize) {
-        if user_copy::frame(kernel, address, write).is_err() {
-            break;
-        }
+/// Brings pages in; what cannot be had is left to a later fault.
+fn populate(kernel: &mut Kernel, start: u64, end: u64) {
+    let mut at = start;
+    while let Some(part) = kernel.process.space.next_to_populate(&kernel.mm, at, end) {
+        let _ = bring_in(kernel, &part);
+        at = part.end;
     }
+}
+
+/// [`populate`] for locked memory only: what mprotect has made accessible.
+fn populate_locked(kernel: &mut Kernel, start: u64, end: u64) {
+    let mut at = start;
+    while let Some(part) = kernel.process.space.next_to_populate(&kernel.mm, at, end) {
+        if part.locked && part.access == Some(Access::Write) {
+            let _ = bring_in(kernel, &part);
+        }
+        at = part.end;
+    }
+}
+
+/// Brings pages in; the first that cannot be had is an error.
+fn populate_or_fail(kernel: &mut Kernel, start: u64, end: u64) -> core::result::Result<(), Errno> {
+    let mut at = start;
+    while let Some(part) = kernel.process.space.next_to_populate(&kernel.mm, at, end) {
+        bring_in(kernel, &part)?;
+        at = part.end;
+    }
+    Ok(())
+}
+
+fn bring_in(kernel: &mut Kernel, part: &space::Populate) -> core::result::Result<(), Errno> {
+    let Some(access) = part.access else { return Ok(()) };
+    if part.forbidden {
+        return Err(Errno::EFAULT);
+    }
+    for page in space::pages(part) {
+        user_copy::frame(kernel, page, access == Access::Write)?;
+    }
+    Ok(())
+}
+
+/// MADV_POPULATE_READ and MADV_POPULATE_WRITE.
+fn populate_advised(kernel: &mut Kernel, start: u64, length: u64, access: Access) -> core::result::Result<(), Errno> {
+    let Some(end) = space::advised_end(start, length)? else { return Ok(()) };
+    let mut at = start;
+    while at < end {
+        let part = kernel.process.space.advised_to_populate(&kernel.mm, at, end, access)?;
+        bring_in(kernel, &part)?;
+        at = part.end;
+    }
+    Ok(())
 }
 
 pub(super) fn mincore(kernel: &mut Kernel, &[start, length, vector, ..]: &Args) -> Result {

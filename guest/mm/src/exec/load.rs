@@ -142,6 +142,7 @@ pub fn load<'a>(to: &mut impl Loader, program: &Program<'a>, file: FileId) -> Re
             prot: mapping.prot,
             flags: map::PRIVATE | map::FIXED | if mapping.offset.is_none() { map::ANONYMOUS } else { 0 },
             file: mapping.offset.map(|offset| (file, offset)),
+            ..MmapRequest::default()
         };
         to.map(&request).map_err(|errno| LoadError::Map { start, end, errno })?;
         if let Some(from) = mapping.clear_from {
@@ -157,7 +158,7 @@ fn place<'a>(to: &mut impl Loader, program: &Program<'a>) -> Result<u64, LoadErr
     let (start, end) = program.span();
     let length = end - start;
     let failed = |errno| LoadError::Map { start, end, errno };
-    let request = MmapRequest { addr: 0, length, prot: 0, flags: map::PRIVATE | map::ANONYMOUS, file: None };
+    let request = MmapRequest { length, flags: map::PRIVATE | map::ANONYMOUS, ..MmapRequest::default() };
     let base = to.map(&request).map_err(failed)?;
     to.unmap(base, length).map_err(failed)?;
     Ok((base & !(program.alignment() - 1)).wrapping_sub(start))

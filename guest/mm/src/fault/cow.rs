@@ -28,14 +28,14 @@ pub(super) fn resolve<M: Machine, T: Trace>(
         return Ok(Done::minor(FaultKind::Cow, pfn));
     }
     let page = cx.machine.pages()[pte.pfn().index()];
-    if page.owner != Owner::File && page.refcount == 1 {
+    if page.is_anonymous() && page.refcount == 1 {
         // Nobody else has it: the copy would be of no use to anyone.
         space.tables.change_leaf(cx, target.leaf, target.page, pte.with_rights(target.flags).written());
         cx.stats.add(Counter::Pgreuse, 1);
         return Ok(Done::minor(FaultKind::Prot, pte.pfn()));
     }
     prepare_anon(cx, space, target);
-    let owner = if page.owner == Owner::File { Owner::FileCow } else { page.owner };
+    let owner = if page.is_anonymous() { page.owner } else { Owner::FileCow };
     let copy = cx.alloc_frame(Gfp::HIGHUSER_MOVABLE, owner).map_err(out_of_memory)?;
     cx.machine.copy_frame(copy, pte.pfn());
     space.usage.remove_resident(page.owner);

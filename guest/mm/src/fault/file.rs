@@ -1,4 +1,4 @@
-//! First touch of a file mapping: the page-cache frame, read-only, or a private copy of it for a write.
+//! First touch of a file mapping: the page-cache frame, or a private copy of it for a write.
 
 use pagelab_abi::{
     code::{FaultKind, Owner},
@@ -23,19 +23,36 @@ pub(super) fn resolve<M: Machine, T: Trace>(
     space: &mut AddressSpace,
     target: &Target,
 ) -> Resolution {
-    if target.access == Access::Write {
-        return write(cx, space, target);
+    let (write, shared) = (target.access == Access::Write, target.flags.contains(VmFlags::SHARED));
+    if write && !shared {
+        return private_write(cx, space, target);
     }
     let (pfn, major) = read_page(cx, target)?;
     cx.get_frame(pfn).expect("a cached frame is allocated");
-    map_new(cx, space, target, Pte::user(pfn, target.flags), Owner::File);
+    let mut pte = Pte::user(pfn, target.flags);
+    if write {
+        pte = pte.written();
+    } else if shared && target.flags.contains(VmFlags::WRITE) {
+        // Nobody has to be told of the first write: these files are never written back.
+        pte = pte.writable();
+    }
+    let owner = cx.machine.pages()[pfn.index()].owner;
+    map_new(cx, space, target, pte, owner);
     // MAYSHARE says what was asked for; SHARED is cleared where nothing can be written, as in Linux.
-    let shared = target.flags.contains(VmFlags::MAYSHARE);
-    Ok(Done { kind: if shared { FaultKind::SharedRead } else { FaultKind::FileRead }, major, pfn })
+    let kind = match (target.flags.contains(VmFlags::MAYSHARE), write) {
+        (true, true) => FaultKind::SharedWrite,
+        (true, false) => FaultKind::SharedRead,
+        (false, _) => FaultKind::FileRead,
+    };
+    Ok(Done { kind, major, pfn })
 }
 
-/// A write: the mapping is private, since shared ones are never writable.
-fn write<M: Machine, T: Trace>(cx: &mut Context<M, T>, space: &mut AddressSpace, target: &Target) -> Resolution {
+/// A write to a private mapping: a copy.
+fn private_write<M: Machine, T: Trace>(
+    cx: &mut Context<M, T>,
+    space: &mut AddressSpace,
+    target: &Target,
+) -> Resolution {
     prepare_anon(cx, space, target);
     // The copy's frame comes first, as in Linux: without one, nothing is read in.
     let copy = cx.alloc_frame(Gfp::HIGHUSER_MOVABLE, Owner::FileCow).map_err(out_of_memory)?;
@@ -59,7 +76,7 @@ fn read_page<M: Machine, T: Trace>(cx: &mut Context<M, T>, target: &Target) -> R
             cx.stats.add(Counter::Pgmajfault, u64::from(missed));
             Ok((pfn, missed))
         }
-        Err(ReadError::PastEnd) => Err(FaultKind::SigBus),
+        Err(ReadError::PastEnd | ReadError::NoPromise) => Err(FaultKind::SigBus),
         Err(ReadError::OutOfMemory) => Err(FaultKind::Oom),
     }
 }

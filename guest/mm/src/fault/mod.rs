@@ -6,7 +6,7 @@
 //! | --- | --- | --- | --- | --- | --- |
 //! | anon_write, stack (write) | 1 | min | | | anon + 1 |
 //! | anon_read, stack (read) | 1 | min | | | |
-//! | file_read, shared_read | 1 | maj if the page was not cached, else min | 1 if not cached | | file + 1 |
+//! | file_read, shared_read, shared_write | 1 | maj if the page was read in, else min | 1 if read in | | file + 1 or shmem + 1 |
 //! | file_write | 1 | the same | the same | | anon + 1 |
 //! | cow of the zero page | 1 | min | | | anon + 1 |
 //! | cow of a file page | 1 | min | | | anon + 1, file - 1 |

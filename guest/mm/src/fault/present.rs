@@ -3,7 +3,7 @@
 use pagelab_abi::code::FaultKind;
 
 use super::{Access, Done, Resolution, Target, cow};
-use crate::{context::Context, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace};
+use crate::{context::Context, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace, vma::VmFlags};
 
 #[inline(never)]
 pub(super) fn resolve<M: Machine, T: Trace>(
@@ -12,10 +12,14 @@ pub(super) fn resolve<M: Machine, T: Trace>(
     target: &Target,
     pte: Pte,
 ) -> Resolution {
-    if target.access == Access::Write && !pte.is_writable() {
+    let shared = target.flags.contains(VmFlags::SHARED);
+    if target.access == Access::Write && !pte.is_writable() && !shared {
         return cow::resolve(cx, space, target, pte);
     }
-    let raised = pte.with_rights(target.flags);
+    let mut raised = pte.with_rights(target.flags);
+    if shared && target.flags.contains(VmFlags::WRITE) {
+        raised = raised.writable();
+    }
     if raised != pte {
         space.tables.change_leaf(cx, target.leaf, target.page, Pte(raised.0 | Pte::ACCESSED));
         return Ok(Done::minor(FaultKind::Prot, pte.pfn()));

@@ -25,6 +25,8 @@ pub enum ReadError {
     PastEnd,
     /// The page is not cached, and there is no frame for it or for a node.
     OutOfMemory,
+    /// A page of shared memory may not be promised any more: ENOSPC, or SIGBUS in a fault.
+    NoPromise,
 }
 
 impl From<OutOfMemory> for ReadError {
@@ -103,10 +105,16 @@ impl<M: Machine, T: Trace> Context<M, T> {
             return Err(ReadError::PastEnd);
         }
         let place = self.place(id, index)?;
+        if file.promises_by_page() {
+            self.charge(1, 0).map_err(|_| ReadError::NoPromise)?;
+        }
         let offset = index * PAGE_SIZE;
         let length = if wanted { file.backed.saturating_sub(offset).min(PAGE_SIZE) } else { 0 };
         let gfp = if length < PAGE_SIZE { Gfp::HIGHUSER_MOVABLE | Gfp::ZERO } else { Gfp::HIGHUSER_MOVABLE };
-        let pfn = self.alloc_frame(gfp, file.owner())?;
+        let Ok(pfn) = self.alloc_frame(gfp, file.owner()) else {
+            self.uncharge(u64::from(file.promises_by_page()));
+            return Err(ReadError::OutOfMemory);
+        };
         if length > 0 {
             self.machine.copy_bytes(pfn, 0, file.start + offset, length as usize);
         }

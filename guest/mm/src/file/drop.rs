@@ -22,6 +22,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             return;
         }
         self.drop_pages(id, 0, u64::MAX);
+        self.uncharge(self.file(id).promised);
         let emptied = self.files.remove(&mut self.machine, id.0).expect("a file is freed once");
         if let Some(frame) = emptied {
             self.free_frames(frame, 0).expect("the arena's frames are its own");
@@ -84,7 +85,10 @@ impl<M: Machine, T: Trace> Context<M, T> {
     fn drop_page(&mut self, id: FileId, pfn: Pfn) {
         let page = &mut self.machine.pages_mut()[pfn.index()];
         (page.mapping, page.index, page.private) = (0, 0, 0);
-        self.files.get_mut(&mut self.machine, id.0).cached -= 1;
+        let file = self.files.get_mut(&mut self.machine, id.0);
+        file.cached -= 1;
+        let promised = u64::from(file.promises_by_page());
+        self.uncharge(promised);
         self.put_frame(pfn).expect("a cached frame is allocated");
     }
 }

@@ -68,7 +68,8 @@ pub struct File {
     height: u32,
     /// 1 for shared memory.
     shmem: u32,
-    reserved: u64,
+    /// Pages that were promised when it was made; without that, each page of shared memory is when it comes.
+    pub promised: u64,
 }
 
 impl File {
@@ -82,6 +83,12 @@ impl File {
     #[inline]
     pub const fn is_shmem(&self) -> bool {
         self.shmem != 0
+    }
+
+    /// Whether each of its pages is promised when it comes.
+    #[inline]
+    pub(crate) const fn promises_by_page(&self) -> bool {
+        self.is_shmem() && self.promised == 0
     }
 
     /// Who its pages belong to.

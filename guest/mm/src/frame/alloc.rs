@@ -8,7 +8,7 @@ use pagelab_abi::{
     vmstat::Counter,
 };
 
-use super::{Frames, Gfp, MAX_ORDER, OutOfMemory, Page, PageState, ZONES, owner_index};
+use super::{Frames, Gfp, MAX_ORDER, OutOfMemory, Page, PageState, Refused, ZONES, owner_index};
 use crate::{
     context::Context,
     machine::{Machine, Pfn},
@@ -54,7 +54,9 @@ impl<M: Machine, T: Trace> Context<M, T> {
         owner: Owner,
         call_site: &'static Location<'static>,
     ) -> Result<Pfn, OutOfMemory> {
-        let zone = self.frames.choose_zone(order, gfp)?;
+        let Ok(zone) = self.frames.choose_zone(order, gfp) else {
+            return Err(self.refuse(order, gfp, owner));
+        };
         let pages = self.machine.pages_mut();
         let first = self.frames.zones[zone].take(pages, order).ok_or(OutOfMemory)?;
         pages[first as usize] =
@@ -82,6 +84,14 @@ impl<M: Machine, T: Trace> Context<M, T> {
             }
         }
         Ok(Pfn(first))
+    }
+
+    /// Notes a request that cannot be met.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, order: u8, gfp: Gfp, owner: Owner) -> OutOfMemory {
+        self.refused = Some(Refused { order, gfp, owner });
+        OutOfMemory
     }
 }
 

@@ -111,6 +111,17 @@ impl Frames {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutOfMemory;
 
+/// A request for frames that could not be met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Order of the block.
+    pub order: u8,
+    /// How it was asked for.
+    pub gfp: Gfp,
+    /// Who it was for.
+    pub owner: Owner,
+}
+
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("out of memory")

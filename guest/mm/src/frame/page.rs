@@ -33,11 +33,15 @@ pub struct Page {
 }
 
 impl Page {
-    /// In `private` of a page-cache page: a write call has changed it.
+    /// In `private` of a page-cache page: a write has changed it.
     pub const DIRTY: u32 = 1;
-}
 
-impl Page {
+    /// Whether its contents are a process's own: anonymous memory, or its copy of a file's page.
+    #[inline]
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self.owner, Owner::Anon | Owner::FileCow)
+    }
+
     /// Makes it the head of a free block. What else is in it no longer means anything.
     #[inline]
     pub(super) fn set_free(&mut self, order: u8, zone: u8, next: u32, prev: u32) {

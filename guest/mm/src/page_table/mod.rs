@@ -4,6 +4,7 @@
 //! before that flush.
 
 mod free;
+mod moving;
 mod pte;
 mod range;
 

@@ -58,12 +58,18 @@ impl Pte {
         present | Self::USER | nx
     }
 
-    /// The entry with the rights of a VMA with these flags, except that nothing becomes writable: that is left to
-    /// the next write fault, which knows whether the frame is shared.
+    /// The entry with the rights of a VMA with these flags, except that nothing becomes writable: for that one has to
+    /// know whether the frame is shared.
     pub fn with_rights(self, flags: VmFlags) -> Pte {
         let kept = self.0 & !(Self::PRESENT | Self::PROT_NONE | Self::WRITABLE | Self::NX);
         let writable = if flags.contains(VmFlags::WRITE) { self.0 & Self::WRITABLE } else { 0 };
         Pte(kept | writable | Self::access_bits(flags))
+    }
+
+    /// The entry, writable.
+    #[inline]
+    pub fn writable(self) -> Pte {
+        Pte(self.0 | Self::WRITABLE)
     }
 
     /// The entry, writable and dirty: what a write fault leaves behind.

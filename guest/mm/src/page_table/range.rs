@@ -47,15 +47,15 @@ impl PageTables {
             if count == 0 {
                 return;
             }
-            self.flush(cx, &taken[..count]);
+            flush(cx, self.root, &taken[..count]);
             for &(page, pte) in &taken[..count] {
                 visit(cx, page, pte);
             }
         }
     }
 
-    /// Gives the pages in `start..end` the rights of a VMA with these flags (only READ, WRITE and EXEC count), except
-    /// that none becomes writable: see [`Pte::with_rights`].
+    /// Gives the pages in `start..end` the rights of a VMA with these flags. Where it can be written, pages become
+    /// writable at once if a write needs no copy: shared ones, and anonymous ones that nobody else has.
     pub fn protect_range<M: Machine, T: Trace>(
         &mut self,
         cx: &mut Context<M, T>,
@@ -63,12 +63,24 @@ impl PageTables {
         end: u64,
         flags: VmFlags,
     ) {
-        self.update_range(cx, start, end, |pte| pte.with_rights(flags));
+        self.update_range(cx, start, end, |machine, pte| {
+            let rights = pte.with_rights(flags);
+            let write =
+                flags.contains(VmFlags::WRITE) && (flags.contains(VmFlags::SHARED) || is_exclusive(machine, pte));
+            if write { rights.writable() } else { rights }
+        });
     }
 
     /// Clears the accessed bits of the pages in `start..end`. Returns how many were set.
     pub fn clear_accessed<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, start: u64, end: u64) -> u64 {
-        self.update_range(cx, start, end, |pte| Pte(pte.0 & !Pte::ACCESSED))
+        self.update_range(cx, start, end, |_, pte| Pte(pte.0 & !Pte::ACCESSED))
+    }
+
+    /// Marks the pages in `start..end` as neither used nor written (MADV_FREE), as far as they are the process's own.
+    pub fn clean_range<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, start: u64, end: u64) {
+        self.update_range(cx, start, end, |machine, pte| {
+            if is_exclusive(machine, pte) { Pte(pte.0 & !(Pte::ACCESSED | Pte::DIRTY)) } else { pte }
+        });
     }
 
     /// Replaces each entry by what `update` makes of it and flushes what the CPU may have cached. Returns how many
@@ -78,40 +90,28 @@ impl PageTables {
         cx: &mut Context<M, T>,
         start: u64,
         end: u64,
-        update: impl Fn(Pte) -> Pte,
+        update: impl Fn(&M, Pte) -> Pte,
     ) -> u64 {
         let mut entries = Entries::new(start, end);
         let mut changed = 0;
         let mut taken = [(0, Pte::EMPTY); FLUSH_CEILING + 1];
         let mut cached = 0;
         while let Some((leaf, page, pte)) = entries.next(self, &cx.machine) {
-            if update(pte) == pte {
+            if update(&cx.machine, pte) == pte {
                 continue;
             }
             // Taken out for a moment, so that no accessed or dirty bit that the CPU sets meanwhile is lost.
             let old = Pte(cx.machine.swap_pte(leaf.table, leaf.index, 0));
-            cx.machine.set_pte(leaf.table, leaf.index, update(old).0);
+            let new = update(&cx.machine, old);
+            cx.machine.set_pte(leaf.table, leaf.index, new.0);
             changed += 1;
             if old.is_present() {
                 taken[cached.min(FLUSH_CEILING)] = (page, old);
                 cached += 1;
             }
         }
-        self.flush(cx, &taken[..cached.min(FLUSH_CEILING + 1)]);
+        flush(cx, self.root, &taken[..cached.min(FLUSH_CEILING + 1)]);
         changed
-    }
-
-    /// Flushes the pages that were present: one by one, or all at once if they are many.
-    fn flush<M: Machine, T: Trace>(&self, cx: &mut Context<M, T>, old: &[(u64, Pte)]) {
-        if old.len() > FLUSH_CEILING {
-            cx.machine.flush_all(self.root);
-            return;
-        }
-        for &(page, pte) in old {
-            if pte.is_present() {
-                cx.machine.flush_page(self.root, page);
-            }
-        }
     }
 
     /// The level-0 table for `address`, or the first address above it that the missing table does not cover.
@@ -128,8 +128,29 @@ impl PageTables {
     }
 }
 
+/// Flushes the pages that were present: one by one, or all at once if they are many.
+pub(super) fn flush<M: Machine, T: Trace>(cx: &mut Context<M, T>, root: Pfn, old: &[(u64, Pte)]) {
+    if old.len() > FLUSH_CEILING {
+        cx.machine.flush_all(root);
+        return;
+    }
+    for &(page, pte) in old {
+        if pte.is_present() {
+            cx.machine.flush_page(root, page);
+        }
+    }
+}
+
+/// Whether an entry maps an anonymous frame that nobody else has a share in.
+fn is_exclusive(machine: &impl Machine, pte: Pte) -> bool {
+    !pte.is_special() && {
+        let page = &machine.pages()[pte.pfn().index()];
+        page.is_anonymous() && page.refcount == 1
+    }
+}
+
 /// The entries of a range that are not empty, by address. A missing table costs one step, whatever it would cover.
-struct Entries {
+pub(super) struct Entries {
     /// The page that is looked at next.
     page: u64,
     end: u64,
@@ -140,13 +161,13 @@ struct Entries {
 }
 
 impl Entries {
-    fn new(start: u64, end: u64) -> Self {
+    pub(super) fn new(start: u64, end: u64) -> Self {
         Entries { page: start, end, table: Pfn::NONE, covered: start }
     }
 
     /// The next entry: its place, its page and itself.
     #[inline]
-    fn next<M: Machine>(&mut self, tables: &PageTables, machine: &M) -> Option<(Leaf, u64, Pte)> {
+    pub(super) fn next<M: Machine>(&mut self, tables: &PageTables, machine: &M) -> Option<(Leaf, u64, Pte)> {
         loop {
             while self.page < self.covered {
                 let (page, index) = (self.page, index(self.page, 0));

@@ -61,27 +61,29 @@ impl AddressSpace {
     }
 
     fn grow_heap<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, old: u64, new: u64) -> Option<()> {
-        let pages = (new - old) >> PAGE_SHIFT;
-        if new > TASK_SIZE
-            || self.vmas.count > self.limits.max_map_count
-            || !self.may_expand(heap_flags(), pages as i64)
-        {
+        let flags = heap_flags() | self.future_locks;
+        if new > TASK_SIZE || !self.may_lock(flags, new - old) {
             return None;
         }
+        let pages = (new - old) >> PAGE_SHIFT;
         let top = new + PAGE_SIZE;
         if let Some(next) = self.vmas.find_intersection(cx, old, top + STACK_GUARD_GAP)
             && top > cx.vma(next).start_gap()
         {
             return None;
         }
-        let vma = Vma::new(old, new, old >> PAGE_SHIFT, heap_flags(), 0);
-        // The heap's own VMA grows; what lies below the heap, such as the bss, never does.
-        if old == self.brk_start {
-            self.insert_vma(cx, vma).map_err(|OutOfMemory| ()).ok()?;
-            self.usage.add_pages(heap_flags(), pages);
-        } else {
-            self.add_vma(cx, vma).map_err(|OutOfMemory| ()).ok()?;
+        if !self.may_expand(flags, pages as i64) || self.vmas.count > self.limits.max_map_count {
+            return None;
         }
+        cx.charge(pages, self.usage.total_vm).ok()?;
+        let vma = Vma::new(old, new, old >> PAGE_SHIFT, flags, 0);
+        // The heap's own VMA grows; what lies below the heap, such as the bss, never does.
+        let added = if old == self.brk_start {
+            self.insert_vma(cx, vma).inspect(|_| self.usage.add_pages(flags, pages))
+        } else {
+            self.add_vma(cx, vma, VmaOp::Map)
+        };
+        added.map_err(|OutOfMemory| cx.uncharge(pages)).ok()?;
         Some(())
     }
 }

@@ -1,24 +1,40 @@
 //! An address space: Linux's `mm_struct`. One operation a file; errno values and rules are Linux's.
 
 mod brk;
+mod change;
 mod destroy;
 mod event;
+mod file_range;
 mod madvise;
 mod mincore;
+mod mlock;
 mod mmap;
 mod mprotect;
+mod mremap;
+mod msync;
 mod munmap;
 mod place;
+mod populate;
 mod request;
 mod snapshot;
 mod stack;
 mod usage;
 
 use crate::{
-    context::Context, frame::OutOfMemory, machine::Machine, page_table::PageTables, trace::Trace, vma::VmaSet,
+    context::Context,
+    frame::OutOfMemory,
+    machine::Machine,
+    page_table::PageTables,
+    trace::Trace,
+    vma::{VmFlags, VmaSet},
 };
 
-pub use request::{MmapRequest, map, prot};
+pub use madvise::{Advice, advised_end};
+pub use mlock::lock_all;
+pub use mmap::Mapped;
+pub use mremap::{MremapRequest, Remapped};
+pub use populate::{Populate, pages};
+pub use request::{MmapRequest, huge_page_error, map, prot, remap};
 pub use stack::GrowRefusal;
 pub use usage::{Limit, Limits, Usage};
 
@@ -43,6 +59,10 @@ pub struct AddressSpace {
     pub data_bytes: u64,
     /// Where the stack pointer was at the start: the VMA that holds it is `[stack]`. 0 before there is a stack.
     pub stack_start: u64,
+    /// The two locking flags, as far as what will be mapped gets them (mlockall).
+    future_locks: VmFlags,
+    /// Inode number of the last shared anonymous memory.
+    shared_files: u32,
 }
 
 impl AddressSpace {
@@ -66,6 +86,8 @@ impl AddressSpace {
             brk: 0,
             data_bytes: 0,
             stack_start: 0,
+            future_locks: VmFlags::empty(),
+            shared_files: 0,
         }
     }
 }

@@ -9,7 +9,6 @@ use crate::{
     arena::Slot,
     context::Context,
     errno::Errno,
-    frame::OutOfMemory,
     machine::Machine,
     space::{AddressSpace, prot, request::access},
     trace::Trace,
@@ -79,7 +78,7 @@ impl AddressSpace {
             if access.bits() & !(flags.bits() >> 4) != 0 {
                 return Err(Errno::EACCES);
             }
-            self.protect_part(cx, slot, at, to, flags)?;
+            self.protect_part(cx, slot, (at, to), flags)?;
             at = to;
         }
         Ok(())
@@ -90,8 +89,7 @@ impl AddressSpace {
         &mut self,
         cx: &mut Context<M, T>,
         slot: Slot,
-        start: u64,
-        end: u64,
+        (start, end): (u64, u64),
         mut flags: VmFlags,
     ) -> Result<(), Errno> {
         let vma = *cx.vma(slot);
@@ -99,52 +97,29 @@ impl AddressSpace {
         if flags == old {
             return Ok(());
         }
+        let mut charged = 0;
         if flags.contains(VmFlags::WRITE) {
             if !self.may_expand(flags, pages as i64) && self.may_expand(old, pages as i64) {
                 return Err(Errno::ENOMEM);
             }
             // Private memory that becomes writable counts against the commit limit from now on ...
             if !old.intersects(VmFlags::ACCOUNT | VmFlags::WRITE | VmFlags::SHARED | VmFlags::NORESERVE) {
+                cx.charge(pages, self.usage.total_vm)?;
+                charged = pages;
                 flags |= VmFlags::ACCOUNT;
             }
         } else if vma.is_anonymous() && vma.anon == 0 {
             // ... and what was never written need not count once it cannot be.
             flags -= VmFlags::ACCOUNT;
         }
-        let merged = self.vmas.merge_changed(cx, slot, start, end, flags);
-        if merged.is_none() {
-            let slot = self.isolate(cx, slot, start, end)?;
-            cx.vma_mut(slot).set_flags(flags);
+        if let Err(errno) = self.change_flags(cx, slot, (start, end), flags, VmaOp::Protect) {
+            cx.uncharge(charged);
+            return Err(errno);
+        }
+        if old.contains(VmFlags::ACCOUNT) && !flags.contains(VmFlags::ACCOUNT) {
+            cx.uncharge(pages);
         }
         self.tables.protect_range(cx, start, end, flags);
-        self.usage.remove_pages(old, pages);
-        self.usage.add_pages(flags, pages);
-        let mut changed = vma;
-        changed.set_flags(flags);
-        self.emit(cx, VmaOp::Protect, &changed, start, end);
-        if let Some(slot) = merged {
-            self.emit_vma(cx, VmaOp::Merge, slot);
-        }
         Ok(())
-    }
-
-    /// Makes `start..end`, a part of the VMA in `slot`, a VMA of its own.
-    fn isolate<M: Machine, T: Trace>(
-        &mut self,
-        cx: &mut Context<M, T>,
-        slot: Slot,
-        start: u64,
-        end: u64,
-    ) -> Result<Slot, Errno> {
-        let vma = *cx.vma(slot);
-        let cuts = [end, start].into_iter().filter(|&at| vma.start < at && at < vma.end);
-        if self.vmas.count + cuts.clone().count() as u32 > self.limits.max_map_count {
-            return Err(Errno::ENOMEM);
-        }
-        let slot = self.vmas.isolate(cx, slot, start, end).map_err(|OutOfMemory| Errno::ENOMEM)?;
-        for at in cuts {
-            self.emit(cx, VmaOp::Split, &vma, vma.start, at);
-        }
-        Ok(slot)
     }
 }

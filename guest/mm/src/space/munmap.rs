@@ -5,7 +5,15 @@ use pagelab_abi::{
     layout::{PAGE_SHIFT, PAGE_SIZE, TASK_SIZE},
 };
 
-use crate::{context::Context, errno::Errno, frame::OutOfMemory, machine::Machine, space::AddressSpace, trace::Trace};
+use crate::{
+    context::Context,
+    errno::Errno,
+    frame::OutOfMemory,
+    machine::Machine,
+    space::{AddressSpace, place::Place},
+    trace::Trace,
+    vma::VmFlags,
+};
 
 impl AddressSpace {
     /// Unmaps a range. A range where nothing is mapped is fine.
@@ -49,19 +57,24 @@ impl AddressSpace {
             }
             let (from, to) = (vma.start.max(start), vma.end.min(end));
             // Only a hole in the middle can fail, and then this VMA is the only one.
-            let split = self.vmas.carve(cx, slot, from, to).map_err(|OutOfMemory| Errno::ENOMEM)?;
+            let split = vma.start < from && to < vma.end;
             if split {
+                self.vmas.split(cx, slot, to).map_err(|OutOfMemory| Errno::ENOMEM)?;
                 self.emit(cx, VmaOp::Split, &vma, vma.start, to);
             }
-            self.usage.remove_pages(vma.flags(), (to - from) >> PAGE_SHIFT);
+            let pages = (to - from) >> PAGE_SHIFT;
+            self.usage.remove_pages(vma.flags(), pages);
+            if vma.flags().contains(VmFlags::ACCOUNT) {
+                cx.uncharge(pages);
+            }
+            // Told while its file is still there.
             self.emit(cx, VmaOp::Unmap, &vma, from, to);
+            self.vmas.carve(cx, slot, from, to).expect("no hole is left to cut");
             high = to;
             slot = if split { 0 } else { vma.next };
         }
         self.zap(cx, low, high);
-        let (prev, next) = self.vmas.neighbours(cx, low);
-        let floor = if prev == 0 { 0 } else { cx.vma(prev).end };
-        let ceiling = if next == 0 { TASK_SIZE } else { cx.vma(next).start };
+        let Place { floor, ceiling } = self.room_around(cx, low);
         self.tables.free_tables(cx, low, high, floor, ceiling);
         Ok(())
     }

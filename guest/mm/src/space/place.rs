@@ -23,7 +23,23 @@ pub(super) fn round_hint(hint: u64) -> u64 {
     if hint != 0 && hint < MMAP_MIN_ADDR { MMAP_MIN_ADDR } else { hint }
 }
 
+/// Between which mappings a place lies.
+pub(super) struct Place {
+    /// End of the mapping below; 0 if there is none.
+    pub(super) floor: u64,
+    /// Start of the mapping above; [`TASK_SIZE`] if there is none.
+    pub(super) ceiling: u64,
+}
+
 impl AddressSpace {
+    /// The mappings around an address where nothing is mapped.
+    pub(super) fn room_around<M: Machine, T: Trace>(&mut self, cx: &Context<M, T>, address: u64) -> Place {
+        let (prev, next) = self.vmas.neighbours(cx, address);
+        let floor = if prev == 0 { 0 } else { cx.vma(prev).end };
+        let ceiling = if next == 0 { TASK_SIZE } else { cx.vma(next).start };
+        Place { floor, ceiling }
+    }
+
     /// The address for a mapping of `length` bytes, a multiple of the page size. With MAP_FIXED that is `addr`
     /// whether it is free or not; otherwise `addr` is a hint from [`round_hint`], 0 for none.
     ///

@@ -1,6 +1,9 @@
 //! What a program asks of `mmap` and `mprotect`: Linux's numbers (x86-64).
 
-use crate::vma::{FileId, VmFlags};
+use crate::{
+    errno::Errno,
+    vma::{FileId, VmFlags},
+};
 
 /// PROT_* bits.
 pub mod prot {
@@ -34,8 +37,14 @@ pub mod map {
     pub const ANONYMOUS: u64 = 0x20;
     /// MAP_32BIT.
     pub const LOW_2GIB: u64 = 0x40;
+    /// MAP_ABOVE4G: without effect here, where nothing goes below 4 GiB by itself.
+    pub const ABOVE_4GIB: u64 = 0x80;
     /// MAP_GROWSDOWN.
     pub const GROWSDOWN: u64 = 0x100;
+    /// MAP_DENYWRITE: ignored.
+    pub const DENYWRITE: u64 = 0x800;
+    /// MAP_EXECUTABLE: ignored.
+    pub const EXECUTABLE: u64 = 0x1000;
     /// MAP_LOCKED.
     pub const LOCKED: u64 = 0x2000;
     /// MAP_NORESERVE.
@@ -46,8 +55,42 @@ pub mod map {
     pub const NONBLOCK: u64 = 0x1_0000;
     /// MAP_STACK.
     pub const STACK: u64 = 0x2_0000;
+    /// MAP_HUGETLB: there are no such pages; see [`super::huge_page_error`].
+    pub const HUGETLB: u64 = 0x4_0000;
+    /// MAP_SYNC.
+    pub const SYNC: u64 = 0x8_0000;
     /// MAP_FIXED_NOREPLACE.
     pub const FIXED_NOREPLACE: u64 = 0x10_0000;
+    /// Where MAP_HUGETLB has log2 of the page size, six bits.
+    pub const HUGE_SHIFT: u32 = 26;
+    /// What a file may be mapped with by MAP_SHARED_VALIDATE: all flags that were there before it.
+    pub const LEGACY: u64 = SHARED
+        | PRIVATE
+        | FIXED
+        | ANONYMOUS
+        | LOW_2GIB
+        | ABOVE_4GIB
+        | GROWSDOWN
+        | DENYWRITE
+        | EXECUTABLE
+        | LOCKED
+        | NORESERVE
+        | POPULATE
+        | NONBLOCK
+        | STACK
+        | HUGETLB
+        | 21 << HUGE_SHIFT
+        | 30 << HUGE_SHIFT;
+}
+
+/// MREMAP_* bits.
+pub mod remap {
+    /// MREMAP_MAYMOVE.
+    pub const MAYMOVE: u64 = 1;
+    /// MREMAP_FIXED.
+    pub const FIXED: u64 = 2;
+    /// MREMAP_DONTUNMAP.
+    pub const DONTUNMAP: u64 = 4;
 }
 
 /// The arguments of `mmap`.
@@ -64,15 +107,23 @@ pub struct MmapRequest {
     /// The file and the offset in it, in bytes; `None` for anonymous memory. MAP_ANONYMOUS itself is not looked at:
     /// the caller has looked up the descriptor or has not.
     pub file: Option<(FileId, u64)>,
+    /// The file's descriptor is open for writing: its pages may be written through a shared mapping.
+    pub writable: bool,
+    /// The file's descriptor is not open for reading: it cannot be mapped.
+    pub write_only: bool,
+}
+
+/// What a program gets that asks `mmap` for huge pages (MAP_HUGETLB) of anonymous memory: as on a Linux that has set none
+/// aside.
+pub const fn huge_page_error(flags: u64) -> Errno {
+    match flags >> map::HUGE_SHIFT & 0x3f {
+        // The default size, 2 MiB and 1 GiB.
+        0 | 21 | 30 => Errno::ENOMEM,
+        _ => Errno::EINVAL,
+    }
 }
 
 impl MmapRequest {
-    /// Whether the caller is to fault every page in after a success (MAP_POPULATE, MAP_LOCKED), for writing where
-    /// that is allowed. It is the caller's business because it records faults.
-    pub fn populates(&self) -> bool {
-        self.flags & (map::POPULATE | map::NONBLOCK) == map::POPULATE || self.flags & map::LOCKED != 0
-    }
-
     /// The VMA flags asked for, before the kind of mapping adds its own.
     pub(super) fn vm_flags(&self) -> VmFlags {
         let mut flags = access(self.prot) | VmFlags::MAY;

@@ -1,13 +1,13 @@
 //! What `/proc/PID/maps`, `smaps` and `status` are made of.
 
 use pagelab_abi::{
-    code::Owner,
     layout::{PAGE_SHIFT, PAGE_SIZE},
     snapshot::{MmHeader, VmaEntry},
 };
 
 use crate::{
-    arena::Slot, context::Context, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace, vma::FileId,
+    arena::Slot, context::Context, frame::Page, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace,
+    vma::FileId,
 };
 
 impl AddressSpace {
@@ -24,7 +24,7 @@ impl AddressSpace {
             hiwater_rss: usage.hiwater_rss,
             rss_anon: usage.rss_anon,
             rss_file: usage.rss_file,
-            rss_shmem: 0,
+            rss_shmem: usage.rss_shmem,
             data_vm: usage.data_vm,
             stack_vm: usage.stack_vm,
             exec_vm: usage.exec_vm,
@@ -59,7 +59,7 @@ impl AddressSpace {
                 entry.zero += 1;
             } else {
                 let page = &pages[pte.pfn().index()];
-                count_page(&mut entry, pte, page.owner, page.mapcount);
+                count_page(&mut entry, pte, page);
             }
         });
         entry
@@ -67,16 +67,18 @@ impl AddressSpace {
 }
 
 /// Adds one mapped page to the counts of `smaps`. A page mapped by `mapcount` entries counts 1/mapcount in the PSS.
-fn count_page(entry: &mut VmaEntry, pte: Pte, owner: Owner, mapcount: u32) {
-    let share = PAGE_SIZE / u64::from(mapcount.max(1));
+fn count_page(entry: &mut VmaEntry, pte: Pte, page: &Page) {
+    let share = PAGE_SIZE / u64::from(page.mapcount.max(1));
+    let anonymous = page.is_anonymous();
+    let dirty = pte.is_dirty() || !anonymous && page.private & Page::DIRTY != 0;
     entry.rss += 1;
-    entry.anonymous += u32::from(owner != Owner::File);
+    entry.anonymous += u32::from(anonymous);
     entry.referenced += u32::from(pte.is_accessed());
     entry.pss += share;
-    if pte.is_dirty() {
+    if dirty {
         entry.pss_dirty += share;
     }
-    let count = match (mapcount > 1, pte.is_dirty()) {
+    let count = match (page.mapcount > 1, dirty) {
         (true, false) => &mut entry.shared_clean,
         (true, true) => &mut entry.shared_dirty,
         (false, false) => &mut entry.private_clean,

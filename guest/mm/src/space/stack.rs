@@ -31,6 +31,10 @@ pub enum GrowRefusal {
     StackLimit,
     /// RLIMIT_AS.
     AddressSpaceLimit,
+    /// RLIMIT_MEMLOCK, for locked memory.
+    LockLimit,
+    /// So much may not be promised.
+    NoPromise,
 }
 
 impl AddressSpace {
@@ -60,7 +64,11 @@ impl AddressSpace {
         if !self.may_expand(flags, vma.pages() as i64) {
             return Err(Errno::ENOMEM);
         }
-        let slot = self.add_vma(cx, vma).map_err(|OutOfMemory| Errno::ENOMEM)?;
+        cx.charge(vma.pages(), self.usage.total_vm)?;
+        let slot = self.add_vma(cx, vma, VmaOp::Map).map_err(|OutOfMemory| {
+            cx.uncharge(vma.pages());
+            Errno::ENOMEM
+        })?;
         self.vmas.prepare_anon(cx, slot);
         self.stack_start = STACK_TOP;
         Ok(())
@@ -102,6 +110,12 @@ impl AddressSpace {
         }
         if !self.may_expand(flags, pages as i64) {
             return Err(GrowRefusal::AddressSpaceLimit);
+        }
+        if !self.may_lock(flags, vma.start - start) {
+            return Err(GrowRefusal::LockLimit);
+        }
+        if flags.contains(VmFlags::ACCOUNT) {
+            cx.charge(pages, self.usage.total_vm).map_err(|_| GrowRefusal::NoPromise)?;
         }
         self.vmas.prepare_anon(cx, slot);
         self.vmas.resize(cx, slot, start, vma.end);

@@ -2,7 +2,9 @@
 
 use pagelab_abi::{code::Owner, layout::PAGE_SHIFT};
 
-use crate::{context::Context, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace, vma::VmFlags};
+use crate::{
+    context::Context, frame::Page, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace, vma::VmFlags,
+};
 
 /// Sizes and counts, in pages unless they say otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,7 +13,9 @@ pub struct Usage {
     pub rss_anon: u64,
     /// File pages present.
     pub rss_file: u64,
-    /// Largest sum of the two so far.
+    /// Shared-memory pages present.
+    pub rss_shmem: u64,
+    /// Largest sum of the three so far.
     pub hiwater_rss: u64,
     /// Mapped pages.
     pub total_vm: u64,
@@ -78,6 +82,12 @@ impl Default for Limits {
 }
 
 impl Usage {
+    /// Pages present (VmRSS).
+    #[inline]
+    pub const fn rss(&self) -> u64 {
+        self.rss_anon + self.rss_file + self.rss_shmem
+    }
+
     /// Counts `pages` more pages mapped with these flags.
     pub(super) fn add_pages(&mut self, flags: VmFlags, pages: u64) {
         self.total_vm += pages;
@@ -120,9 +130,10 @@ impl Usage {
         match owner {
             Owner::ZeroPage => return,
             Owner::File => self.rss_file += 1,
+            Owner::Shmem => self.rss_shmem += 1,
             _ => self.rss_anon += 1,
         }
-        self.hiwater_rss = self.hiwater_rss.max(self.rss_anon + self.rss_file);
+        self.hiwater_rss = self.hiwater_rss.max(self.rss());
     }
 
     /// A page-table entry that mapped a frame of this owner is gone.
@@ -131,6 +142,7 @@ impl Usage {
         match owner {
             Owner::ZeroPage => {}
             Owner::File => self.rss_file -= 1,
+            Owner::Shmem => self.rss_shmem -= 1,
             _ => self.rss_anon -= 1,
         }
     }
@@ -143,6 +155,9 @@ impl Usage {
         }
         let page = &mut cx.machine.pages_mut()[pte.pfn().index()];
         page.mapcount -= 1;
+        if pte.is_dirty() && !page.is_anonymous() {
+            page.private |= Page::DIRTY;
+        }
         self.remove_resident(page.owner);
         cx.put_frame(pte.pfn()).expect("a mapped frame is allocated");
     }

@@ -59,16 +59,20 @@ impl VmaSet {
         match (left, right) {
             (false, false) => None,
             (true, false) => {
-                let start = slots.vma(prev).start;
+                let vma = slots.vma_mut(prev);
+                vma.anon = anon_of([vma.anon, new.anon, 0]);
+                let start = vma.start;
                 self.resize(slots, prev, start, new.end);
                 Some(prev)
             }
             (false, true) => {
-                let end = slots.vma(next).end;
+                let vma = slots.vma_mut(next);
+                vma.anon = anon_of([vma.anon, new.anon, 0]);
+                let end = vma.end;
                 self.resize(slots, next, new.start, end);
                 Some(next)
             }
-            (true, true) => Some(self.join(slots, prev, next, 0)),
+            (true, true) => Some(self.join(slots, prev, next, new.anon)),
         }
     }
 

@@ -30,7 +30,7 @@ pub use slots::Slots;
 const _: () = assert!(VmFlags::all().bits() & Vma::RED == 0);
 
 /// Which file is mapped: its slot in [`crate::context::Context::files`]. 0 is none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FileId(pub u32);
 
 /// One VMA. Lives in an arena slot; links are slots.

@@ -50,11 +50,11 @@ impl Page {
         Page { prot, source, state: State::Untouched }
     }
 
-    /// mprotect: rights to write are taken at once and given back by the next write.
+    /// mprotect: rights to write are taken and given back at once.
     pub(crate) fn protect(&mut self, prot: u64) {
         self.prot = prot;
         if let State::Private { writable, .. } = &mut self.state {
-            *writable &= prot & WRITE != 0;
+            *writable = prot & WRITE != 0;
         }
     }
 

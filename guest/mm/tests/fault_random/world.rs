@@ -12,7 +12,7 @@ use pagelab_mm::{
     file::{FileId, FileSpec},
     machine::Machine,
     sim::{SimContext, new_context_with_file_bytes},
-    space::{AddressSpace, MmapRequest, map},
+    space::{AddressSpace, Advice, MmapRequest, map},
 };
 
 use crate::{
@@ -94,7 +94,7 @@ impl World {
             Op::DontNeed(process, page, count) => {
                 let process = &mut self.processes[process];
                 // A hole is an error, but what is mapped is dropped all the same.
-                let result = process.space.madvise_dontneed(&mut self.cx, BASE + page * PAGE, count * PAGE);
+                let result = process.space.madvise(&mut self.cx, BASE + page * PAGE, count * PAGE, Advice::DontNeed);
                 assert_eq!(result.is_ok(), process.pages.range(page..page + count).count() as u64 == count);
                 process.pages.range_mut(page..page + count).for_each(|(_, page)| page.state = State::Untouched);
             }
@@ -118,7 +118,8 @@ impl World {
     ) {
         let process = &mut self.processes[process];
         let flags = map::PRIVATE | map::FIXED;
-        let request = MmapRequest { addr: BASE + page * PAGE, length: count * PAGE, prot, flags, file };
+        let request =
+            MmapRequest { addr: BASE + page * PAGE, length: count * PAGE, prot, flags, file, ..MmapRequest::default() };
         process.space.mmap(&mut self.cx, &request).expect("there is room");
         for at in 0..count {
             process.pages.insert(page + at, Page::new(prot, source(at)));

@@ -3,7 +3,7 @@
 use pagelab_mm::{
     abi::layout::{MMAP_BASE, MMAP_MIN_ADDR, TASK_SIZE},
     errno::Errno,
-    space::{MmapRequest, map, prot},
+    space::{Advice, MmapRequest, map, prot},
 };
 
 use crate::world::{ANON, PAGE, RW, World};
@@ -75,7 +75,7 @@ fn bad_requests_get_linux_errno_values() {
     assert_eq!(ask(TASK_SIZE - PAGE, 1, map::FIXED_NOREPLACE), Err(Errno::EEXIST));
     assert_eq!(ask(BASE, PAGE, map::FIXED_NOREPLACE), Ok(BASE));
     for (flags, errno) in
-        [(0, Errno::EINVAL), (map::SHARED, Errno::ENODEV), (map::SHARED | map::GROWSDOWN, Errno::EINVAL)]
+        [(0, Errno::EINVAL), (map::SHARED_VALIDATE, Errno::EINVAL), (map::SHARED | map::GROWSDOWN, Errno::EINVAL)]
     {
         let request = MmapRequest { length: PAGE, prot: RW, flags, ..MmapRequest::default() };
         assert_eq!(world.space.mmap(&mut world.cx, &request), Err(errno));
@@ -146,7 +146,7 @@ fn advice_to_forget() {
     for page in [0, 1, 4] {
         assert!(world.touch(BASE + page * PAGE, true));
     }
-    let mut forget = |start, length| world.space.madvise_dontneed(&mut world.cx, start, length);
+    let mut forget = |start, length| world.space.madvise(&mut world.cx, start, length, Advice::DontNeed);
     assert_eq!(forget(BASE + 1, PAGE), Err(Errno::EINVAL));
     assert_eq!(forget(BASE, u64::MAX), Err(Errno::EINVAL));
     assert_eq!(forget(BASE, 0), Ok(()));
@@ -165,7 +165,7 @@ fn without_memory_a_request_fails_and_nothing_is_lost() {
     while let Ok(frame) = world.cx.alloc_frame(pagelab_mm::frame::Gfp::ATOMIC, pagelab_mm::abi::code::Owner::Buffer) {
         hoard.push(frame);
     }
-    let request = MmapRequest { addr: BASE, length: PAGE, prot: RW, flags: ANON, file: None };
+    let request = MmapRequest { addr: BASE, length: PAGE, prot: RW, flags: ANON, file: None, ..MmapRequest::default() };
     assert_eq!(world.space.mmap(&mut world.cx, &request), Err(Errno::ENOMEM));
     for frame in hoard {
         world.cx.put_frame(frame).expect("ours");

@@ -1,7 +1,12 @@
 //! Random work against a naive model: for each page its rights and what is in it, and nothing else. After each step
 //! the answers, the pages and all that must hold inside are checked.
 
-use pagelab_mm::{abi::layout::MMAP_BASE, errno::Errno, space::map, vma::VmFlags};
+use pagelab_mm::{
+    abi::layout::MMAP_BASE,
+    errno::Errno,
+    space::{Advice, map},
+    vma::VmFlags,
+};
 use proptest::prelude::*;
 
 use crate::world::{PAGE, RW, World};
@@ -100,7 +105,7 @@ impl Model {
                 let changed = range.iter_mut().flatten().map(|page| page.1 = Content::Nothing).count();
                 let expected = if changed == pages { Ok(()) } else { Err(Errno::ENOMEM) };
                 let length = pages as u64 * PAGE;
-                assert_eq!(world.space.madvise_dontneed(&mut world.cx, address(page), length), expected);
+                assert_eq!(world.space.madvise(&mut world.cx, address(page), length, Advice::DontNeed), expected);
             }
             Step::Brk { pages, rest } => self.move_brk(world, pages, rest),
             Step::Touch { page, write } => self.touch(world, page, write),

@@ -6,7 +6,7 @@
 
 use pagelab_mm::{
     errno::Errno,
-    space::{map, prot},
+    space::{Advice, map, prot},
     vma::VmFlags,
 };
 use proptest::prelude::*;
@@ -215,7 +215,7 @@ fn ask_us(world: &mut World, request: &Request) -> Answer {
         Request::Unmap { page, length, skew } => Answer::Done(world.unmap(at(page, skew), length)),
         Request::Protect { page, length, prot, skew } => Answer::Done(world.protect(at(page, skew), length, prot)),
         Request::Forget { page, length, skew } => {
-            Answer::Done(world.space.madvise_dontneed(&mut world.cx, at(page, skew), length))
+            Answer::Done(world.space.madvise(&mut world.cx, at(page, skew), length, Advice::DontNeed))
         }
         Request::Resident { page, pages } => {
             let mut resident = Vec::new();

@@ -6,7 +6,7 @@ use pagelab_mm::{
         layout::{MMAP_BASE, STACK_TOP},
         name,
     },
-    space::{map, prot},
+    space::{Advice, map, prot},
 };
 
 use crate::world::{FILE_BYTES, PAGE, RW, World};
@@ -30,7 +30,7 @@ fn each_change_is_told_in_order() {
     assert_eq!(events(&mut world), [(VmaOp::Split, 0, 2), (VmaOp::Split, 0, 1), (VmaOp::Protect, 1, 2)]);
     world.protect(BASE + PAGE, PAGE, RW).expect("mapped");
     assert_eq!(events(&mut world), [(VmaOp::Protect, 1, 2), (VmaOp::Merge, 0, 6)]);
-    world.space.madvise_dontneed(&mut world.cx, BASE, PAGE).expect("mapped");
+    world.space.madvise(&mut world.cx, BASE, PAGE, Advice::DontNeed).expect("mapped");
     assert_eq!(events(&mut world), [(VmaOp::DontNeed, 0, 1)]);
     world.unmap(BASE + 2 * PAGE, PAGE).expect("mapped");
     assert_eq!(events(&mut world), [(VmaOp::Split, 0, 3), (VmaOp::Unmap, 2, 3)]);

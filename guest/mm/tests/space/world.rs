@@ -1,5 +1,7 @@
 //! An address space on a simulated machine, with a file to map and a program that touches its memory.
 
+use std::collections::BTreeSet;
+
 use pagelab_mm::{
     abi::{
         code::Owner,
@@ -46,12 +48,15 @@ impl World {
     /// A mapping of the file from this page on.
     pub(crate) fn map_file(&mut self, addr: u64, length: u64, prot: u64, flags: u64, page: u64) -> Result<u64, Errno> {
         let file = Some((self.file, page * PAGE));
-        self.space.mmap(&mut self.cx, &MmapRequest { addr, length, prot, flags, file })
+        self.space.mmap(&mut self.cx, &MmapRequest { addr, length, prot, flags, file, ..MmapRequest::default() })
     }
 
     /// Anonymous private memory.
     pub(crate) fn map(&mut self, addr: u64, length: u64, prot: u64, flags: u64) -> Result<u64, Errno> {
-        self.space.mmap(&mut self.cx, &MmapRequest { addr, length, prot, flags: ANON | flags, file: None })
+        self.space.mmap(
+            &mut self.cx,
+            &MmapRequest { addr, length, prot, flags: ANON | flags, file: None, ..MmapRequest::default() },
+        )
     }
 
     pub(crate) fn unmap(&mut self, start: u64, length: u64) -> Result<(), Errno> {
@@ -104,13 +109,27 @@ impl World {
         self.entries().iter().map(row).collect()
     }
 
+    /// The files that are mapped, but for the one there always is.
+    fn shared_files(&self) -> BTreeSet<FileId> {
+        let (mut files, mut slot) = (BTreeSet::new(), self.space.vmas.first);
+        while slot != 0 {
+            let vma = self.cx.vma(slot);
+            if vma.file != 0 && vma.file != self.file.0 {
+                files.insert(FileId(vma.file));
+            }
+            slot = vma.next;
+        }
+        files
+    }
+
     /// Checks everything that must hold at any time.
     pub(crate) fn check(&mut self) {
         self.space.vmas.check(&self.cx);
         self.cx.machine.assert_coherent();
         let mut expected = Usage { ..self.space.usage };
         (expected.total_vm, expected.data_vm, expected.stack_vm, expected.exec_vm) = (0, 0, 0, 0);
-        (expected.rss_anon, expected.rss_file, expected.locked_vm) = (0, 0, 0);
+        (expected.rss_anon, expected.rss_file, expected.rss_shmem, expected.locked_vm) = (0, 0, 0, 0);
+        let mut promised = 0;
         let mut mapped = 0;
         for entry in self.entries() {
             let (pages, flags) = ((entry.end - entry.start) / PAGE, VmFlags::from_bits_retain(entry.bits));
@@ -124,11 +143,16 @@ impl World {
             }
             expected.locked_vm += if flags.contains(VmFlags::LOCKED) { pages } else { 0 };
             expected.rss_anon += u64::from(entry.anonymous);
-            expected.rss_file += u64::from(entry.rss - entry.anonymous);
+            let shmem = entry.inode != 4711 && entry.inode != 0;
+            *(if shmem { &mut expected.rss_shmem } else { &mut expected.rss_file }) +=
+                u64::from(entry.rss - entry.anonymous);
+            promised += if flags.contains(VmFlags::ACCOUNT) { pages } else { 0 };
             mapped += u64::from(entry.rss + entry.zero);
         }
         assert_eq!(self.space.usage, expected, "counters against a count");
         assert!(self.space.usage.peak_vm >= expected.total_vm);
+        let shared: u64 = self.shared_files().iter().map(|&file| self.cx.file(file).promised).sum();
+        assert_eq!(self.cx.commit.committed, promised + shared, "promises");
         let mut present = 0;
         self.space.tables.walk_range(&self.cx.machine, 0, TASK_SIZE, |_, _| present += 1);
         assert_eq!(present, mapped, "pages outside any VMA");
@@ -141,6 +165,8 @@ impl World {
         let kept = u64::from(self.cx.vmas.frames()) + self.cx.frames.owned(Owner::ZeroPage);
         assert_eq!(self.cx.frames.free() + kept, self.free_at_start, "frames lost");
         assert_eq!(self.cx.vmas.live(), 0, "VMAs lost");
+        assert_eq!(self.cx.commit.committed, 0, "promises kept");
+        assert_eq!((self.cx.files.live(), self.cx.file(self.file).references), (1, 1), "files lost");
         self.cx.machine.assert_coherent();
     }
 }
