@@ -25,8 +25,8 @@ if command -v cargo-deny >/dev/null 2>&1; then
 fi
 echo "== tests"
 packages=(--workspace --exclude pagelab-kernel)
-# The test binaries that need KVM: all of tests/ but the one about the command line, and vm_* of the VMM.
-need_kvm='(binary(/^vm_/) or (package(pagelab-tests) and not binary(command) and not binary(rigs)))'
+# The test binaries that need KVM: all of tests/ but those about the command line and the oracle's tools, and vm_* of the VMM.
+need_kvm='(binary(/^vm_/) or (package(pagelab-tests) and not binary(command) and not binary(oracle_tool) and not binary(rigs)))'
 skipped='none()'
 [ "${PAGELAB_SKIP_KVM:-}" != 1 ] || skipped="$need_kvm"
 [ "${PAGELAB_SKIP_RIGS:-}" != 1 ] || skipped="$skipped or binary(rigs)"

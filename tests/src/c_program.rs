@@ -18,10 +18,12 @@ enum Kind<'a> {
     Bare,
     /// A kernel of `tests/programs/kernels`.
     Kernel,
+    /// A program of `tests/oracle`, with the C library.
+    Oracle,
 }
 
 /// Every kind that a test asks for.
-const KINDS: [Kind; 4] = [Kind::Linked("-static"), Kind::Linked("-static-pie"), Kind::Bare, Kind::Kernel];
+const KINDS: [Kind; 5] = [Kind::Linked("-static"), Kind::Linked("-static-pie"), Kind::Bare, Kind::Kernel, Kind::Oracle];
 
 /// Compiles `tests/programs/NAME.c` with `gcc -static -O2` into `folder`.
 pub fn compile(folder: &Path, name: &str) -> PathBuf {
@@ -43,9 +45,23 @@ pub fn compile_kernel(folder: &Path, name: &str) -> PathBuf {
     Kind::Kernel.program(folder, name)
 }
 
+/// Compiles `tests/oracle/NAME.c` with `gcc -static -O2` into `folder`.
+pub fn compile_oracle(folder: &Path, name: &str) -> PathBuf {
+    Kind::Oracle.program(folder, name)
+}
+
 /// Compiles everything in every way that a test asks for, into a folder for `PAGELAB_TEST_PROGRAMS`.
 pub fn compile_all(folder: &Path) {
-    for kind in KINDS {
+    compile_kinds(folder, &KINDS);
+}
+
+/// Compiles the programs of `tests/oracle` only, into a folder for `PAGELAB_TEST_PROGRAMS`.
+pub fn compile_all_oracle(folder: &Path) {
+    compile_kinds(folder, &[Kind::Oracle]);
+}
+
+fn compile_kinds(folder: &Path, kinds: &[Kind<'_>]) {
+    for kind in kinds {
         let sources = kind.sources();
         let files = fs::read_dir(&sources).unwrap_or_else(|error| panic!("{}: {error}", sources.display()));
         for source in files.map(|file| file.expect("a file").path()) {
@@ -75,10 +91,11 @@ impl Kind<'_> {
 
     /// Where its source files are.
     fn sources(self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(match self {
-            Kind::Linked(_) => "",
-            Kind::Bare => "hostile",
-            Kind::Kernel => "kernels",
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(match self {
+            Kind::Linked(_) => "programs",
+            Kind::Bare => "programs/hostile",
+            Kind::Kernel => "programs/kernels",
+            Kind::Oracle => "oracle",
         })
     }
 
@@ -88,6 +105,7 @@ impl Kind<'_> {
             Kind::Linked(link) => link,
             Kind::Bare => "-bare",
             Kind::Kernel => "-kernel",
+            Kind::Oracle => "-oracle",
         };
         format!("{name}{suffix}")
     }
@@ -96,6 +114,7 @@ impl Kind<'_> {
         const ALONE: [&str; 4] = ["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"];
         let flags = match self {
             Kind::Linked(link) => vec![link, "-O2"],
+            Kind::Oracle => vec!["-static", "-O2"],
             Kind::Bare => {
                 let flags = ["-O1", "-Wno-array-bounds", "-Wno-unused-function", "-Wl,-z,noseparate-code"];
                 [&ALONE[..], &flags].concat()

@@ -6,6 +6,7 @@
 mod broken_kernel;
 mod c_program;
 mod native;
+pub mod oracle;
 mod run_file;
 
 use std::{
@@ -15,7 +16,9 @@ use std::{
 };
 
 pub use broken_kernel::{broken_kernel, build_broken_kernels};
-pub use c_program::{compile, compile_all, compile_as, compile_bare, compile_kernel};
+pub use c_program::{
+    compile, compile_all, compile_all_oracle, compile_as, compile_bare, compile_kernel, compile_oracle,
+};
 pub use native::native;
 pub use run_file::{RunRows, page};
 use tempfile::TempDir;
