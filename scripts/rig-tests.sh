@@ -26,7 +26,7 @@ if [ "$#" -eq 0 ]; then
     esac
 fi
 
-scripts/setup.sh
+scripts/setup.sh tests
 PATH="$HOME/.cargo/bin:$PATH"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

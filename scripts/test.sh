@@ -4,7 +4,7 @@
 # but minutes and Debian's packages): by name, and the runner counts them as skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/setup.sh
+scripts/setup.sh tests
 PATH="$HOME/.cargo/bin:$PATH"
 
 echo "== format"
