@@ -190,8 +190,10 @@ open_code! {
         Snapshot = 2 => "snapshot",
         /// The text of a kernel panic; the panic port follows.
         Panic = 4 => "panic",
-        /// Why the program was ended by a signal: text for people.
+        /// Why a program was ended or not even begun: text for people.
         Diagnosis = 5 => "diagnosis",
+        /// A program that a signal ended: one [`crate::crash::Crash`] and the bytes of its stack.
+        Crash = 6 => "crash",
     }
 }
 

@@ -14,6 +14,7 @@ mod open_code;
 
 pub mod boot;
 pub mod code;
+pub mod crash;
 pub mod event;
 pub mod layout;
 pub mod name;

@@ -1,5 +1,6 @@
 //! Page faults of the program, and the faults the kernel takes on its behalf.
 
+pub(crate) mod crash;
 pub(crate) mod signal;
 pub(crate) mod trapped;
 mod undecoded;
@@ -21,13 +22,13 @@ const EXPLAINED: u64 = 0x17;
 /// A page fault in ring 3: resolves it, or ends the program.
 #[inline]
 pub(crate) fn user_fault(kernel: &mut Kernel, frame: &TrapFrame) {
-    let (outcome, access) = resolve(kernel, frame);
-    conclude(kernel, frame, outcome.kind, access);
+    let outcome = resolve(kernel, frame);
+    conclude(kernel, frame, outcome.kind);
 }
 
 /// Resolves a fault if it can be, and records it.
 #[inline(always)]
-fn resolve(kernel: &mut Kernel, frame: &TrapFrame) -> (Outcome, Access) {
+fn resolve(kernel: &mut Kernel, frame: &TrapFrame) -> Outcome {
     let access = match frame.error {
         error if error & WRITE != 0 => Access::Write,
         error if error & FETCH != 0 => Access::Execute,
@@ -39,18 +40,18 @@ fn resolve(kernel: &mut Kernel, frame: &TrapFrame) -> (Outcome, Access) {
         Fault { address: frame.fault_address, access, user: true },
     );
     record(kernel, &outcome, frame.fault_address, frame.rip, frame.error as u16, frame.tsc, 0);
-    (outcome, access)
+    outcome
 }
 
 /// Ends a program that cannot go on.
 #[inline(always)]
-fn conclude(kernel: &mut Kernel, frame: &TrapFrame, kind: FaultKind, access: Access) {
+fn conclude(kernel: &mut Kernel, frame: &TrapFrame, kind: FaultKind) {
     // To go on would fault for ever.
     if kind == FaultKind::Spurious && frame.error & !EXPLAINED != 0 {
         signal::unexplained(kernel, frame);
     }
     if is_fatal(kind) {
-        signal::page_fault(kernel, frame, kind, access);
+        signal::page_fault(kernel, frame, kind);
     }
 }
 

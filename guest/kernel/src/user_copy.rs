@@ -116,11 +116,16 @@ pub(crate) fn string(kernel: &mut Kernel, address: u64, buffer: &mut [u8]) -> Re
     Err(Errno::ENAMETOOLONG)
 }
 
-/// One byte of the program, if its page is there; takes no fault.
-pub(crate) fn peek(kernel: &Kernel, address: u64) -> Option<u8> {
-    check(address, 1).ok()?;
-    let pfn = mm_fault::resolve(&kernel.mm, &kernel.process.space, address, false).ok()?;
-    let mut byte = [0];
-    kernel.mm.machine.read(pfn, (address % PAGE_SIZE) as usize, &mut byte);
-    Some(byte[0])
+/// Copies from the program as far as its pages are there, and says how many bytes; takes no fault.
+pub(crate) fn peek(kernel: &Kernel, address: u64, to: &mut [u8]) -> usize {
+    let mut done = 0;
+    while done < to.len() {
+        let Some(at) = address.checked_add(done as u64).filter(|&at| check(at, 1).is_ok()) else { break };
+        let Ok(pfn) = mm_fault::resolve(&kernel.mm, &kernel.process.space, at, false) else { break };
+        let offset = (at % PAGE_SIZE) as usize;
+        let piece = (PAGE_SIZE as usize - offset).min(to.len() - done);
+        kernel.mm.machine.read(pfn, offset, &mut to[done..done + piece]);
+        done += piece;
+    }
+    done
 }

@@ -12,7 +12,7 @@ use crate::{arch::port, state::Kernel};
 #[inline(never)]
 pub(crate) fn user_fault(kernel: &mut Kernel, frame: &TrapFrame) {
     let entries_before = kernel.process.space.tables.entries(&kernel.mm.machine, frame.fault_address);
-    let (outcome, access) = resolve(kernel, frame);
+    let outcome = resolve(kernel, frame);
     let space = &mut kernel.process.space;
     let (mut vma_start, mut vma_end, mut vma_flags, mut name) = (0, 0, 0, &b""[..]);
     if let Some(slot) = space.vmas.containing(&kernel.mm, frame.fault_address) {
@@ -32,5 +32,5 @@ pub(crate) fn user_fault(kernel: &mut Kernel, frame: &TrapFrame) {
         kind: outcome.kind,
         padding: [0; 3],
     });
-    conclude(kernel, frame, outcome.kind, access);
+    conclude(kernel, frame, outcome.kind);
 }
