@@ -5,6 +5,7 @@ pub mod analysis;
 pub mod attach;
 pub mod builtin;
 pub mod cli;
+pub mod crash;
 pub mod doctor;
 pub mod faults;
 pub mod initramfs;

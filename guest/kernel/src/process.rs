@@ -35,6 +35,8 @@ pub(crate) struct Process {
     pub(crate) rseq_signature: u32,
     /// Where the system call under way came from.
     pub(crate) syscall_rip: u64,
+    /// The signal that the system call under way has sent, which ends the program; 0 if none.
+    pub(crate) dying_of: u32,
 }
 
 impl Process {
@@ -50,6 +52,7 @@ impl Process {
             rseq: 0,
             rseq_signature: 0,
             syscall_rip: 0,
+            dying_of: 0,
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     Attached, Conservation, DirtyPages, Exits, GuestFaults, HostFaults, HostPlaces, Percentiles, RunFile, dirty,
     faults, kvm,
 };
-use crate::trace::RunFileError;
+use crate::{crash::Diagnosis, trace::RunFileError};
 
 /// A whole run. Times are in nanoseconds, `memory` in kB as `/proc/meminfo` has it.
 #[derive(Clone, Debug, Serialize)]
@@ -52,6 +52,8 @@ pub struct Summary {
     pub missing_syscalls: Vec<MissingCall>,
     /// What the program wrote, standard output and standard error in order.
     pub console: String,
+    /// Why the program was ended by a signal; `None` if it was not, or nothing is known of it.
+    pub diagnosis: Option<Diagnosis>,
     /// What the kernel and the boundary had to say.
     pub messages: Vec<Message>,
 }
@@ -125,6 +127,7 @@ impl Summary {
             events_lost: run.number("events_lost")?,
             missing_syscalls: missing_syscalls(run)?,
             console: console.concat(),
+            diagnosis: run.query(Diagnosis::read)?,
             messages: run.query(|conn| {
                 conn.prepare("SELECT kind, text FROM message ORDER BY id")?
                     .query_map([], |row| Ok(Message { kind: row.get(0)?, text: row.get(1)? }))?

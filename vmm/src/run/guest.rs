@@ -96,10 +96,8 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
     log::debug!("ready for the first instruction after {:?}", config.start.instant.elapsed());
     let begin = Instant::now();
     let running = waiting.start(hooks);
-    if config.sources.guest || !config.sources.host.is_empty() {
-        // After the start, which it would only delay.
-        let _ = watch.sink.send(Input::Images(images(config)));
-    }
+    // After the start, which it would only delay.
+    let _ = watch.sink.send(Input::Images(images(config)));
     let ends =
         Ends { sources: &sources, timeout: config.timeout, stop: config.stop.as_ref(), failure: &failures, beats };
     let (mut cause, finished) = wait(&running, &ends)?;

@@ -1,8 +1,8 @@
 //! The run file's tables and views (schema version 1).
 //!
 //! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `fault_chain`, `present`, `page_table_entry`, `kvm_event`, `stat_sample`, `eviction`, `dirty_interval`, `trap`, `frame_event`, `slab_event`, `vma_event`,
-//! `syscall`, `process`, `snapshot`, `vma_snapshot`, `counter_snapshot`, `console`, `message`, `check_result`,
-//! `check_skipped`.
+//! `syscall`, `process`, `snapshot`, `vma_snapshot`, `counter_snapshot`, `console`, `message`, `crash`, `crash_register`,
+//! `crash_area`, `crash_frame`, `check_result`, `check_skipped`.
 //!
 //! - Codes are shown by name; a code without a name as `unknown-N`.
 //! - Addresses are text, `0x` and 16 digits, so that they compare and sort as addresses do. Frame numbers, times
@@ -15,14 +15,17 @@
 //!   all, `host_fault_source` of `run`: count these. `same_as` leads from such a row to a witness's row of the same fault,
 //!   and back; what one of them does not know, its view shows from the other.
 //! - `fault_chain` has the host faults inside each guest fault, on the frame it mapped and on page tables.
+//! - `crash` has the program's end by a signal, if it had one; its registers, the mappings around it and its backtrace
+//!   are in `crash_register`, `crash_area` and `crash_frame`, by `crash.id`.
 //! - `present` and `page_table_entry` hold which pages the host had and the entries of the
 //!   guest's page tables that are not zero, at the run's ends.
 //!
 //! The STRICT `raw_*` tables below them keep the numbers: 64-bit values bit-cast to SQLite's signed integers, so
 //! `printf('%x', gva)` shows an address and `gva >> 12` (masked) its page. They may change with any version.
 
-use pagelab_abi::code::{
-    BulkKind, FaultKind, FrameOp, MigrateType, Moment, Owner, ProcessOp, SnapshotKind, VmaOp, Zone,
+use pagelab_abi::{
+    code::{BulkKind, FaultKind, FrameOp, MigrateType, Moment, Owner, ProcessOp, SnapshotKind, VmaOp, Zone},
+    crash::CrashCause,
 };
 use rusqlite::{Connection, params};
 use syscalls::Sysno;
@@ -105,6 +108,20 @@ CREATE TABLE raw_console(
   bytes BLOB NOT NULL) STRICT;
 CREATE TABLE raw_message(
   id INTEGER PRIMARY KEY, record INTEGER, tsc INTEGER, kind TEXT NOT NULL, text TEXT NOT NULL) STRICT;
+CREATE TABLE raw_crash(
+  id INTEGER PRIMARY KEY, vcpu INTEGER NOT NULL, pid INTEGER NOT NULL, tsc INTEGER NOT NULL, signal INTEGER NOT NULL,
+  code INTEGER NOT NULL, address INTEGER NOT NULL, cause INTEGER NOT NULL, vector INTEGER NOT NULL,
+  error_code INTEGER NOT NULL, instruction INTEGER NOT NULL, code_bytes BLOB NOT NULL, disassembly TEXT, symbol TEXT,
+  stack_start INTEGER NOT NULL, stack BLOB NOT NULL) STRICT;
+CREATE TABLE raw_crash_register(
+  crash INTEGER NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (crash, name)) STRICT, WITHOUT ROWID;
+CREATE TABLE raw_crash_area(
+  crash INTEGER NOT NULL, role TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, bits INTEGER NOT NULL,
+  name INTEGER NOT NULL, PRIMARY KEY (crash, role)) STRICT, WITHOUT ROWID;
+CREATE TABLE raw_crash_frame(
+  crash INTEGER NOT NULL, number INTEGER NOT NULL, depth INTEGER NOT NULL, address INTEGER NOT NULL,
+  found TEXT NOT NULL, symbol TEXT, function TEXT, file TEXT, line INTEGER, inlined INTEGER NOT NULL,
+  PRIMARY KEY (crash, number, depth)) STRICT, WITHOUT ROWID;
 CREATE TABLE raw_unknown(id INTEGER PRIMARY KEY, tsc INTEGER NOT NULL, kind INTEGER NOT NULL) STRICT;
 CREATE TABLE raw_check(id INTEGER PRIMARY KEY, name TEXT NOT NULL, expected INTEGER NOT NULL, actual INTEGER NOT NULL,
   ok INTEGER NOT NULL, terms TEXT NOT NULL) STRICT;
@@ -199,6 +216,17 @@ CREATE VIEW counter_snapshot AS SELECT record, {name moment moment} AS moment, {
   name, value FROM raw_counter;
 CREATE VIEW console AS SELECT id, tsc, text, stream, bytes, pid FROM raw_console;
 CREATE VIEW message AS SELECT id, tsc, kind, text FROM raw_message;
+CREATE VIEW crash AS SELECT id, tsc, vcpu, pid, signal, code, {name crash_cause cause} AS cause,
+  CASE WHEN address <> 0 OR cause IN (1, 5) THEN {hex address} END AS address, vector, error_code,
+  {hex instruction} AS instruction, hex(code_bytes) AS code_bytes, disassembly, symbol, {hex stack_start} AS stack_start,
+  stack FROM raw_crash;
+CREATE VIEW crash_register AS SELECT crash, name, {hex value} AS value FROM raw_crash_register;
+CREATE VIEW crash_area AS SELECT crash, role, {hex start} AS start, {hex end} AS end,
+  CASE WHEN bits & 1 THEN 'r' ELSE '-' END || CASE WHEN bits & 2 THEN 'w' ELSE '-' END ||
+    CASE WHEN bits & 4 THEN 'x' ELSE '-' END || CASE WHEN bits & 128 THEN 's' ELSE 'p' END AS perms,
+  (bits >> 8) & 1 AS grows_down, (SELECT text FROM raw_string s WHERE s.id = a.name) AS name FROM raw_crash_area a;
+CREATE VIEW crash_frame AS SELECT crash, number, depth, {hex address} AS address, found, symbol, function, file, line,
+  inlined FROM raw_crash_frame;
 CREATE VIEW check_result AS SELECT name, expected, actual, ok, terms FROM raw_check ORDER BY id;
 CREATE VIEW check_skipped AS SELECT name, reason FROM raw_check_skipped ORDER BY id;
 ";
@@ -221,6 +249,7 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
         "bulk_kind": BulkKind,
         "snapshot_kind": SnapshotKind,
         "moment": Moment,
+        "crash_cause": CrashCause,
     );
     fill(conn, "sample_kind", SampleKind::ALL.into_iter().map(|kind| (kind as i64, kind.name())))?;
     fill(conn, "host_fault_kind", HostFaultKind::NAMES.iter().map(|(kind, name)| (*kind as i64, *name)))?;
@@ -281,7 +310,7 @@ mod tests {
         let mut views = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'").expect("valid");
         let names: Vec<String> =
             views.query_map([], |row| row.get(0)).expect("runs").map(|name| name.expect("text")).collect();
-        assert_eq!(names.len(), 24);
+        assert_eq!(names.len(), 28);
         for name in names {
             conn.query_row(&format!("SELECT count(*) FROM {name}"), [], |_| Ok(())).expect(&name);
             conn.prepare(&format!("SELECT * FROM {name}")).expect(&name);

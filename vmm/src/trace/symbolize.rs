@@ -36,11 +36,16 @@ pub(super) fn symbolize(conn: &Connection, images: &Images) -> rusqlite::Result<
 
 /// How far the program lies from where its file says: the kernel chooses the place of one that may lie anywhere.
 fn bias(conn: &Connection, program: &[u8]) -> rusqlite::Result<u64> {
+    let wanted = Symbols::entry(program);
+    Ok(entry(conn)?.zip(wanted).map_or(0, |(entry, wanted)| entry.wrapping_sub(wanted)))
+}
+
+/// Where the program's first instruction was, as the guest told it.
+pub(super) fn entry(conn: &Connection) -> rusqlite::Result<Option<u64>> {
     let entry: Option<i64> = conn
         .query_row("SELECT entry FROM raw_process WHERE op = 1 ORDER BY id LIMIT 1", [], |row| row.get(0))
         .optional()?;
-    let wanted = Symbols::entry(program);
-    Ok(entry.zip(wanted).map_or(0, |(entry, wanted)| entry.cast_unsigned().wrapping_sub(wanted)))
+    Ok(entry.map(i64::cast_unsigned))
 }
 
 #[cfg(test)]

@@ -16,10 +16,13 @@ use super::{
     decode::{Decoded, Decoder, Event},
     input::{Ending, HostFault, Images, Input, Interval, KvmEvent, Sample, Trap},
     join, same_fault, schema,
-    snapshot::{self, Halves, Origin},
+    snapshot::{self, Halves},
     symbolize,
 };
-use crate::analysis::conservation::{self, Evidence};
+use crate::{
+    analysis::conservation::{self, Evidence},
+    crash::{self, Diagnosis, Origin, Remains},
+};
 
 /// System calls that may be under way at once; beyond it their ends are not matched.
 const MAX_OPEN_CALLS: usize = 4096;
@@ -46,6 +49,8 @@ pub(super) struct Writer {
     kvm_events: Vec<&'static str>,
     images: Images,
     protocol_errors: u64,
+    /// The crash of the program, kept until its names can be found.
+    crash: Option<(Origin, Remains)>,
     rows: usize,
 }
 
@@ -65,6 +70,7 @@ impl Writer {
             kvm_events: Vec::new(),
             images: Images::default(),
             protocol_errors: 0,
+            crash: None,
             rows: 0,
         };
         writer.fact("schema_version", schema::SCHEMA_VERSION)?;
@@ -153,6 +159,7 @@ impl Writer {
         }
         join::join(&self.conn)?;
         symbolize::symbolize(&self.conn, &self.images)?;
+        self.diagnose()?;
         let evidence = Evidence { health, copies: ending.copies, protocol_errors, complete: ending.complete };
         conservation::check(&self.conn, &evidence)?;
         self.fact("complete", i64::from(ending.complete))
@@ -291,7 +298,8 @@ impl Writer {
         match bulk.kind {
             BulkKind::Console => self.console(record.tsc, record.pid, bulk.name, &bytes),
             BulkKind::Snapshot => {
-                let origin = Origin { record: position, tsc: record.tsc, pid: record.pid, moment: bulk.moment.0 };
+                let origin =
+                    snapshot::Origin { record: position, tsc: record.tsc, pid: record.pid, moment: bulk.moment.0 };
                 let kind = SnapshotKind(bulk.name);
                 let decoder = &self.decoder;
                 let name = |id| decoder.string(id);
@@ -301,12 +309,30 @@ impl Writer {
                 }
                 self.protocol_error(&format!("a {kind:?} snapshot of {} bytes is malformed", bytes.len()))
             }
+            BulkKind::Crash => {
+                let Some(remains) = Remains::decode(&bytes) else {
+                    return self.protocol_error(&format!("a crash record of {} bytes is malformed", bytes.len()));
+                };
+                let origin = Origin { record: position, tsc: record.tsc, vcpu: record.vcpu, pid: record.pid };
+                self.crash = Some((origin, remains));
+                Ok(())
+            }
             kind => {
                 let name = kind.name().map_or_else(|| format!("unknown-{}", kind.0), str::to_owned);
                 let text = String::from_utf8_lossy(&bytes);
                 self.message(Some(position), Some(time), &name, &text)
             }
         }
+    }
+
+    /// Stores the program's crash with what its file says of it, and the text for people.
+    fn diagnose(&mut self) -> rusqlite::Result<()> {
+        let Some((origin, remains)) = self.crash.take() else { return Ok(()) };
+        let entry = symbolize::entry(&self.conn)?;
+        crash::store(&self.conn, origin, &remains, &self.images.program, entry)?;
+        let Some(diagnosis) = Diagnosis::read(&self.conn)? else { return Ok(()) };
+        let text = crash::render(&diagnosis);
+        self.message(Some(origin.record), Some(origin.tsc.cast_signed()), "diagnosis", &text)
     }
 
     fn console(&mut self, tsc: u64, pid: u32, stream: u8, bytes: &[u8]) -> rusqlite::Result<()> {

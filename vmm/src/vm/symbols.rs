@@ -60,8 +60,17 @@ impl Symbols {
         if address >= end {
             return None;
         }
-        Some(format!("{:#}+{:#x}", rustc_demangle::demangle(name), address - start))
+        Some(format!("{}+{:#x}", demangle(name), address - start))
     }
+}
+
+/// A name as its source has it: Rust's and C++'s are mangled, others are left as they are.
+pub(crate) fn demangle(name: &str) -> String {
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        return format!("{rust:#}");
+    }
+    let cpp = name.starts_with("_Z").then(|| cpp_demangle::Symbol::new(name).ok()).flatten();
+    cpp.and_then(|symbol| symbol.demangle().ok()).unwrap_or_else(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -83,6 +92,14 @@ mod tests {
         assert_eq!(symbols.name(0x2014), None);
         assert_eq!(symbols.name(0), None);
         assert_eq!((symbols.address("entry"), symbols.address("ent")), (Some(0x2000), None));
+    }
+
+    #[test]
+    fn names_are_demangled() {
+        assert_eq!(demangle("_ZN4Tree4walkEi"), "Tree::walk(int)");
+        assert_eq!(demangle("_ZN6kernel4main17h0123456789abcdefE"), "kernel::main");
+        assert_eq!(demangle("main"), "main");
+        assert_eq!(demangle("_Zx"), "_Zx");
     }
 
     #[test]

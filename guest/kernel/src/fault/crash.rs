@@ -2,7 +2,7 @@
 
 use pagelab_abi::{
     code::{BulkKind, Moment},
-    crash::{Area, CODE_BYTES, Crash, CrashCause, STACK_BYTES},
+    crash::{Area, Crash, CrashCause, STACK_BYTES},
     layout::PAGE_SIZE,
     trap::TrapFrame,
 };

@@ -79,8 +79,9 @@ pub(crate) fn bad_return(kernel: &mut Kernel, frame: &TrapFrame) -> ! {
     die(kernel, frame, Death { signal: SIGSEGV, code: SI_KERNEL, address: 0, cause: CrashCause::BadReturn })
 }
 
-/// A signal that the program sent to itself.
+/// The signal that the program has sent to itself.
 #[cold]
-pub(crate) fn sent(kernel: &mut Kernel, frame: &TrapFrame, signal: u32) -> ! {
+pub(crate) fn sent(kernel: &mut Kernel, frame: &TrapFrame) -> ! {
+    let signal = kernel.process.dying_of;
     die(kernel, frame, Death { signal, code: SI_USER, address: 0, cause: CrashCause::Sent })
 }

@@ -15,7 +15,7 @@ pub(crate) use missing::MissingSyscalls;
 use pagelab_abi::{event, syscall::Syscall, trap::TrapFrame};
 use pagelab_mm::errno::Errno;
 
-use crate::{arch::cpu, state::Kernel};
+use crate::{arch::cpu, fault, state::Kernel};
 
 /// The six arguments.
 type Args = [u64; 6];
@@ -39,6 +39,9 @@ pub(crate) fn dispatch(kernel: &mut Kernel, frame: &mut TrapFrame) {
     };
     frame.rax = result as u64;
     kernel.mm.trace.event(event::SyscallExit { result, arg6, reserved: [0; 3] }, cpu::tsc(), 0, number);
+    if kernel.process.dying_of != 0 {
+        fault::signal::sent(kernel, frame);
+    }
 }
 
 fn call(kernel: &mut Kernel, number: u32, args: &Args) -> Result {
