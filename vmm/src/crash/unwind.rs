@@ -73,15 +73,9 @@ impl Step {
     }
 }
 
-/// What unwinding information says of the frame above.
-enum Above {
-    /// Its registers, and whether it was interrupted by a signal, so that RIP is no return address.
-    Frame(Registers, bool),
-    /// There is none: this is where the program began.
-    None,
-    /// It says nothing of this address, or what it says makes no sense.
-    Unknown,
-}
+/// The frame above another: its registers, without RIP if the program began below it; and whether it was interrupted
+/// by a signal, so that RIP is no return address.
+type Above = (Registers, bool);
 
 /// The frames of a program, the innermost first.
 pub(crate) fn backtrace(remains: &Remains, image: &ProgramImage<'_>) -> Vec<Step> {
@@ -100,18 +94,13 @@ pub(crate) fn backtrace(remains: &Remains, image: &ProgramImage<'_>) -> Vec<Step
     }
     while steps.len() < MAX_FRAMES {
         let Some(last) = steps.last().copied() else { break };
-        let (above, found) = match unwind(remains, image, last.probe(), &registers) {
-            Above::None => break,
-            Above::Frame(above, interrupted) => ((above, interrupted), Found::Unwound),
-            Above::Unknown => match frame_pointer(remains, image, &registers) {
-                Some(above) => ((above, false), Found::FramePointer),
-                None => {
-                    guess(remains, image, &registers, &mut steps);
-                    break;
-                }
-            },
+        let unwound = unwind(remains, image, last.probe(), &registers).map(|above| (above, Found::Unwound));
+        let found =
+            unwound.or_else(|| Some(((frame_pointer(remains, image, &registers)?, false), Found::FramePointer)));
+        let Some(((above, interrupted), found)) = found else {
+            guess(remains, image, &registers, &mut steps);
+            break;
         };
-        let (above, interrupted) = above;
         let Some(address) = above[RIP].filter(|&address| address != 0) else { break };
         steps.push(Step { address, is_return: !interrupted, found });
         registers = above;
@@ -145,15 +134,13 @@ fn guess(remains: &Remains, image: &ProgramImage<'_>, registers: &Registers, ste
     steps.extend(addresses.take(MAX_GUESSES).map(|address| Step { address, is_return: true, found: Found::Guess }));
 }
 
-/// One frame up by unwinding information.
-fn unwind(remains: &Remains, image: &ProgramImage<'_>, probe: u64, registers: &Registers) -> Above {
+/// One frame up by unwinding information; `None` where it says nothing, or what it says makes no sense.
+fn unwind(remains: &Remains, image: &ProgramImage<'_>, probe: u64, registers: &Registers) -> Option<Above> {
     if !image.is_text(probe) {
-        return Above::Unknown;
+        return None;
     }
-    match unwind_in(&image.eh_frame, remains, image, probe, registers) {
-        Above::Unknown => unwind_in(&image.debug_frame, remains, image, probe, registers),
-        above => above,
-    }
+    let by_eh_frame = unwind_in(&image.eh_frame, remains, image, probe, registers);
+    by_eh_frame.or_else(|| unwind_in(&image.debug_frame, remains, image, probe, registers))
 }
 
 fn unwind_in<'a, S: UnwindSection<Slice<'a>>>(
@@ -162,16 +149,14 @@ fn unwind_in<'a, S: UnwindSection<Slice<'a>>>(
     image: &ProgramImage<'a>,
     probe: u64,
     registers: &Registers,
-) -> Above
+) -> Option<Above>
 where
     S::Offset: UnwindOffset<usize>,
 {
     let in_file = image.in_file(probe);
-    let Ok(entry) = section.fde_for_address(&image.bases, in_file, S::cie_from_offset) else { return Above::Unknown };
+    let entry = section.fde_for_address(&image.bases, in_file, S::cie_from_offset).ok()?;
     let mut context = UnwindContext::new();
-    let Ok(row) = entry.unwind_info_for_address(section, &image.bases, &mut context, in_file) else {
-        return Above::Unknown;
-    };
+    let row = entry.unwind_info_for_address(section, &image.bases, &mut context, in_file).ok()?;
     let machine = Machine { section, entry: &entry, remains, registers };
     let cfa = match row.cfa() {
         CfaRule::RegisterAndOffset { register, offset } => {
@@ -180,7 +165,7 @@ where
         CfaRule::Expression(expression) => machine.evaluate(expression, None),
     };
     // Towards the caller the stack goes up, so that a chain ends.
-    let Some(cfa) = cfa.filter(|&cfa| registers[RSP].is_none_or(|rsp| cfa > rsp)) else { return Above::Unknown };
+    let cfa = cfa.filter(|&cfa| registers[RSP].is_none_or(|rsp| cfa > rsp))?;
     let mut above: Registers = [None; 17];
     for (number, value) in above.iter_mut().enumerate() {
         let register = Register(number as u16);
@@ -193,7 +178,7 @@ where
             continue;
         };
         *value = match rule {
-            RegisterRule::Undefined if number == RIP => return Above::None,
+            RegisterRule::Undefined if number == RIP => return Some(([None; 17], false)),
             RegisterRule::SameValue => registers[number],
             RegisterRule::Offset(offset) => cfa.checked_add_signed(offset).and_then(|at| remains.word(at)),
             RegisterRule::ValOffset(offset) => cfa.checked_add_signed(offset),
@@ -206,10 +191,8 @@ where
             _ => None,
         };
     }
-    match above[RIP] {
-        Some(_) => Above::Frame(above, entry.is_signal_trampoline()),
-        None => Above::Unknown,
-    }
+    above[RIP]?;
+    Some((above, entry.is_signal_trampoline()))
 }
 
 /// What an unwinding expression can ask for.
