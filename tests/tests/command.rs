@@ -3,10 +3,16 @@
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::PathBuf,
+    process::Command,
 };
 
-use pagelab::builtin;
+use pagelab::{
+    builtin,
+    trace::{Ending, Recorder},
+};
 use pagelab_tests::{Lab, lab, text};
+use rusqlite::Connection;
 
 fn here() -> Lab {
     Lab::without_kvm(env!("CARGO_BIN_EXE_pagelab-under-test"))
@@ -89,13 +95,7 @@ fn programs_that_are_not_there_or_cannot_be_executed_are_refused_before_the_boot
 fn a_program_that_may_not_be_read_is_said() {
     let lab = here();
     write(&lab, "secret", builtin::program("hello").expect("hello").elf, 0o111);
-    let mut command = lab.command(&["run", "./secret"]);
-    if rustix::process::geteuid().is_root() {
-        // Root may read everything: as nobody, who may enter the folder.
-        fs::set_permissions(lab.folder(), fs::Permissions::from_mode(0o755)).expect("its mode");
-        command.uid(65534).gid(65534);
-    }
-    let output = command.output().expect("pagelab starts");
+    let output = as_nobody(&lab, &["run", "./secret"]).output().expect("pagelab starts");
     assert_eq!(output.status.code(), Some(126), "{}", text(&output));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("./secret: Permission denied") && said.contains("chmod +r"), "{said}");
@@ -142,6 +142,17 @@ fn files_that_are_no_programs_for_the_lab_are_refused_before_the_boot() {
     assert!(!lab.folder().join("runs").exists(), "a run that never was leaves no file");
 }
 
+/// `pagelab ARGS` by one who may not read everything, but may enter the lab's folder.
+fn as_nobody(lab: &Lab, args: &[&str]) -> Command {
+    const NOBODY: u32 = 65534;
+    let mut command = lab.command(args);
+    if rustix::process::geteuid().is_root() {
+        fs::set_permissions(lab.folder(), fs::Permissions::from_mode(0o755)).expect("its mode");
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
 fn write(lab: &Lab, name: &str, bytes: &[u8], mode: u32) {
     let path = lab.folder().join(name);
     fs::write(&path, bytes).expect("a file");
@@ -167,6 +178,64 @@ fn what_is_no_run_file_is_refused() {
     refused(&lab, &["report", "text"], 1, &["not a pagelab run file"]);
 }
 
+/// A run file without a run, in the lab's folder.
+fn empty_run(lab: &Lab) -> PathBuf {
+    let path = lab.folder().join("run.pagelab");
+    let ending = Ending {
+        exit_status: 0,
+        complete: true,
+        diagnosis: None,
+        wall_ns: 1,
+        clock_error_ns: 1,
+        tsc_hz: 1_000_000_000,
+        copies: None,
+        facts: Vec::new(),
+    };
+    let recorder = Recorder::create(&path, &[("sources", "guest".to_owned())]).expect("a run file");
+    recorder.finish(ending).expect("it is written");
+    path
+}
+
+#[test]
+fn a_newer_run_file_is_refused_and_says_what_reads_it() {
+    let lab = here();
+    let path = empty_run(&lab);
+    assert!(lab.pagelab(&["report", "run.pagelab"]).status.success());
+    let connection = Connection::open(&path).expect("a database");
+    connection.pragma_update(None, "user_version", 1000).expect("it can be changed");
+    drop(connection);
+    refused(&lab, &["report", "run.pagelab"], 1, &["run.pagelab has run-file schema version 1000", "a newer one"]);
+    refused(&lab, &["walk", "run.pagelab", "0x1000"], 1, &["schema version 1000"]);
+}
+
+#[test]
+fn half_a_run_file_is_said_to_be_damaged() {
+    let lab = here();
+    let whole = fs::read(empty_run(&lab)).expect("the file");
+    let mut damaged = 0;
+    for length in (0..whole.len()).step_by(whole.len() / 20).chain([1, 15, 16, 99, 100, whole.len() - 1]) {
+        fs::write(lab.folder().join("half"), &whole[..length]).expect("a file");
+        let output = lab.pagelab(&["report", "half"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{length}: {}", text(&output));
+        let known = said.contains("damaged or cut off") || said.contains("not a pagelab run file");
+        assert!(known && said.contains("half") && said.lines().count() == 1, "{length}: {said}");
+        damaged += usize::from(said.contains("copy it again"));
+    }
+    assert!(damaged > 0, "none was seen to be damaged");
+}
+
+#[test]
+fn a_run_file_that_may_not_be_read_or_written_is_said() {
+    let lab = here();
+    let path = empty_run(&lab);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("its mode");
+    let output = as_nobody(&lab, &["report", "run.pagelab"]).output().expect("pagelab starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("run.pagelab") && said.contains("check the path and its permissions"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+}
+
 #[test]
 fn an_unwritable_run_file_is_said() {
     let lab = lab!();
@@ -174,4 +243,28 @@ fn an_unwritable_run_file_is_said() {
     fs::write(lab.folder().join("precious"), "my own text").expect("a file");
     refused(&lab, &["run", "-o", "precious", "hello"], 125, &["precious", "not overwritten"]);
     assert_eq!(fs::read_to_string(lab.folder().join("precious")).expect("still there"), "my own text");
+}
+
+#[test]
+fn the_least_memory_is_told_exactly() {
+    let lab = lab!();
+    fs::write(lab.folder().join("large"), vec![1; 40 << 20]).expect("a file");
+    let run = |memory: &str| lab.pagelab(&["run", "--memory", memory, "--record", "none", "--file", "large", "hello"]);
+    let output = run("16M");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{}", text(&output));
+    let (_, told) = said.split_once("give at least --memory ").expect("the least memory");
+    let least: u32 = told.trim_end().strip_suffix('M').and_then(|number| number.parse().ok()).expect("a number of MiB");
+    assert!((41..60).contains(&least), "{said}");
+    let below = text(&run(&format!("{}M", least - 1)));
+    assert!(below.contains(&format!("give at least --memory {least}M")), "{below}");
+    let enough = text(&run(&format!("{least}M")));
+    assert!(!enough.contains("give at least"), "{enough}");
+}
+
+#[test]
+fn more_memory_than_the_host_has_is_refused() {
+    let lab = lab!();
+    refused(&lab, &["run", "--memory", "250G", "hello"], 125, &["250", "give less with --memory"]);
+    refused(&lab, &["run", "--memory", "4096G", "hello"], 125, &["ends at 256 GiB"]);
 }

@@ -10,3 +10,4 @@ pub mod order;
 pub mod output;
 pub mod start;
 pub mod sys;
+pub mod wild;

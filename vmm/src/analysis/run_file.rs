@@ -36,7 +36,7 @@ impl RunFile {
         }
         .map_err(|error| match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => RunFileError::NotARunFile { path: path.to_owned() },
-            _ => read_error(error.to_string()),
+            _ => RunFileError::read(path, &error),
         })?;
         if id != APPLICATION_ID {
             return Err(RunFileError::NotARunFile { path: path.to_owned() });
@@ -59,7 +59,7 @@ impl RunFile {
     /// # Errors
     /// The database says that it cannot answer.
     pub fn query<T>(&self, ask: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, RunFileError> {
-        ask(&self.conn).map_err(|error| RunFileError::Read { path: self.path.clone(), reason: error.to_string() })
+        ask(&self.conn).map_err(|error| RunFileError::read(&self.path, &error))
     }
 
     /// A row of the `run` view, as text.

@@ -37,6 +37,14 @@ pub enum RunFileError {
         /// What the system said.
         reason: String,
     },
+    /// A part of the file is missing or makes no sense.
+    #[error("the run file {} is damaged or cut off: {reason}; copy it again, or record the run again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        reason: String,
+    },
     /// The file is something else.
     #[error("{} is not a pagelab run file; give a file that `pagelab run` wrote", path.display())]
     NotARunFile {
@@ -77,6 +85,31 @@ pub enum RunFileError {
 }
 
 impl RunFileError {
+    /// A read error with the remedy that fits it.
+    pub(crate) fn read(path: &std::path::Path, error: &rusqlite::Error) -> Self {
+        use rusqlite::{Error, ErrorCode};
+        let (path, reason) = (path.to_owned(), error.to_string());
+        let system = matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::CannotOpen
+                    | ErrorCode::PermissionDenied
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+            )
+        );
+        // What the database itself refuses to read, and values that no pagelab writes.
+        if system || matches!(error, Error::InvalidPath(_)) {
+            RunFileError::Read { path, reason }
+        } else {
+            RunFileError::Damaged { path, reason }
+        }
+    }
+
     /// A write error with the remedy that fits it.
     pub(crate) fn write(path: &std::path::Path, error: &rusqlite::Error) -> Self {
         let remedy = match error.sqlite_error_code() {

@@ -8,7 +8,8 @@ use pagelab_abi::{
     boot::{BOOT_MAGIC, BootFlags, BootInfo, CpuidLeaf, MAX_CPUID, MAX_RANGES, Range},
     code::Owner,
     layout::{
-        BOOT_INFO_PHYS, BOOT_INFO_SIZE, INITIAL_TABLES, INITIAL_TABLES_PHYS, KERNEL_PHYS, KERNEL_VIRT, PAGE_SIZE,
+        BOOT_INFO_PHYS, BOOT_INFO_SIZE, INITIAL_TABLES, INITIAL_TABLES_PHYS, KERNEL_PHYS, KERNEL_VIRT, MMIO_HOLE_START,
+        PAGE_SIZE,
     },
 };
 use pagelab_mm::frame::Page;
@@ -95,13 +96,14 @@ pub fn load(ram: &Ram, image: Image<'_>, program: &Program<'_>, options: &BootOp
     let command_start = page_up(loaded.end);
     let command_end = page_up(command_start + command.len() as u64);
     let initramfs_size = program.initramfs.len() as u64;
-    let own = match image {
+    let own = |top| match image {
         Image::Flat(_) | Image::Foreign(_) => 0,
-        Image::Elf(_) => kernel_needs(ram),
+        Image::Elf(_) => kernel_needs(top),
     };
-    let needed = command_end.saturating_add(page_up(initramfs_size)).saturating_add(own);
-    if needed > ram.low_end() {
-        return Err(MemoryError::DoesNotFit { needed }.into());
+    let taken = command_end.saturating_add(page_up(initramfs_size));
+    let top = ram.extents().iter().map(|extent| extent.gpa + extent.size).max().unwrap_or(0);
+    if taken.saturating_add(own(top)) > ram.low_end() {
+        return Err(too_small(taken, own).into());
     }
     let initramfs_start = page_down(ram.low_end() - initramfs_size);
     ram.write(command_start, &command)?;
@@ -143,13 +145,26 @@ pub fn load(ram: &Ram, image: Image<'_>, program: &Program<'_>, options: &BootOp
 
 const _: () = assert!(MAX_RANGES >= 6 && MAX_CPUID >= 32);
 
-/// Bytes that the kernel takes behind the command block before it can say that memory is short: its page tables and the
-/// `Page` array, which from 2 MiB on begins at a multiple of that.
-fn kernel_needs(ram: &Ram) -> u64 {
+/// Says how much memory there would have to be: more of it also has a larger `Page` array.
+fn too_small(taken: u64, own: impl Fn(u64) -> u64) -> MemoryError {
+    const MIB: u64 = 1 << 20;
+    let mut memory = taken;
+    while memory <= MMIO_HOLE_START {
+        let needed = taken.saturating_add(own(memory));
+        if needed <= memory {
+            return MemoryError::DoesNotFit { needed: memory };
+        }
+        memory = needed.next_multiple_of(MIB);
+    }
+    MemoryError::NeverFits { needed: memory }
+}
+
+/// Bytes that the kernel takes behind the command block before it can say that memory is short, where RAM ends at `top`:
+/// its page tables and the `Page` array, which from 2 MiB on begins at a multiple of that.
+fn kernel_needs(top: u64) -> u64 {
     const TABLES: u64 = 64 * PAGE_SIZE;
     const HUGE: u64 = 2 << 20;
-    let frames = ram.extents().iter().map(|extent| (extent.gpa + extent.size) / PAGE_SIZE).max().unwrap_or(0);
-    let array = page_up(frames * size_of::<Page>() as u64);
+    let array = page_up(top / PAGE_SIZE * size_of::<Page>() as u64);
     // A large array is mapped by, and aligned to, huge pages.
     TABLES + if array >= HUGE { array.next_multiple_of(HUGE) + HUGE } else { array }
 }
@@ -307,6 +322,13 @@ mod tests {
         let program = Program { initramfs: &initramfs, ..Program::default() };
         let error = load(&ram, Image::Flat(&[0xf4]), &program, &options()).expect_err("too large");
         assert!(matches!(error, BootError::Memory(MemoryError::DoesNotFit { .. })), "{error}");
+        assert!(matches!(too_small(4 << 30, |_| 0), MemoryError::NeverFits { .. }));
+        assert!(matches!(too_small(u64::MAX, |top| top), MemoryError::NeverFits { .. }));
+        // A kernel that takes a 64th of all memory: what is said must count what the larger memory takes.
+        let told = too_small(63 << 20, |top| top / 64);
+        assert!(matches!(told, MemoryError::DoesNotFit { needed } if needed == 64 << 20), "{told}");
+        let told = too_small((63 << 20) + 1, |top| top / 64);
+        assert!(matches!(told, MemoryError::DoesNotFit { needed } if needed == 65 << 20), "{told}");
         let error = load(&ram, Image::Elf(b"not an ELF file"), &Program::default(), &options()).expect_err("no ELF");
         assert!(matches!(error, BootError::Kernel(_)), "{error}");
         let long = "x".repeat(256);

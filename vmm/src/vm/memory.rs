@@ -73,8 +73,20 @@ pub enum MemoryError {
         available: u64,
     },
     /// What has to be in memory at the start does not fit.
-    #[error("the kernel, the initramfs and the arguments need {needed} bytes of guest memory: give more with --memory")]
+    #[error(
+        "the kernel, the program's files and the arguments need {0} MiB of guest memory: give at least --memory {0}M",
+        needed.div_ceil(1 << 20)
+    )]
     DoesNotFit {
+        /// Bytes needed, at least.
+        needed: u64,
+    },
+    /// It fits into no memory, however large: all of it lies below the hole for devices.
+    #[error(
+        "the kernel, the program's files and the arguments take {} MiB, more than there is below the devices' addresses ({} MiB): give fewer or smaller files",
+        needed >> 20, layout::MMIO_HOLE_START >> 20
+    )]
+    NeverFits {
         /// Bytes needed, at least.
         needed: u64,
     },
