@@ -41,12 +41,11 @@ pub(super) fn munmap(kernel: &mut Kernel, &[start, length, ..]: &Args) -> Result
 }
 
 pub(super) fn mprotect(kernel: &mut Kernel, &[start, length, prot, ..]: &Args) -> Result {
-    let locked = kernel.process.space.usage.locked_vm != 0;
-    kernel.process.space.mprotect(&mut kernel.mm, start, length, prot)?;
-    if locked {
-        populate_locked(kernel, start, start + length.next_multiple_of(PAGE_SIZE));
+    let outcome = kernel.process.space.mprotect(&mut kernel.mm, start, length, prot);
+    if let Some((start, end)) = kernel.process.space.take_made_writable() {
+        populate(kernel, start, end);
     }
-    Ok(0)
+    outcome.map(|()| 0)
 }
 
 pub(super) fn mremap(kernel: &mut Kernel, &[addr, old_length, new_length, flags, new_addr, _]: &Args) -> Result {
@@ -135,17 +134,6 @@ fn populate(kernel: &mut Kernel, start: u64, end: u64) {
     let mut at = start;
     while let Some(part) = kernel.process.space.next_to_populate(&kernel.mm, at, end) {
         let _ = bring_in(kernel, &part);
-        at = part.end;
-    }
-}
-
-/// [`populate`] for locked memory only: what mprotect has made accessible.
-fn populate_locked(kernel: &mut Kernel, start: u64, end: u64) {
-    let mut at = start;
-    while let Some(part) = kernel.process.space.next_to_populate(&kernel.mm, at, end) {
-        if part.locked && part.access == Some(Access::Write) {
-            let _ = bring_in(kernel, &part);
-        }
         at = part.end;
     }
 }

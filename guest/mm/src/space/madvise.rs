@@ -143,7 +143,10 @@ impl AddressSpace {
             Advice::Cold | Advice::PageOut => {
                 self.tables.clear_accessed(cx, start, end);
             }
-            Advice::WillNeed if !vma.is_anonymous() => read_ahead(cx, vma, start, end),
+            // Shared memory would only have to be swapped in.
+            Advice::WillNeed if !vma.is_anonymous() && !cx.file(FileId(vma.file)).is_shmem() => {
+                read_ahead(cx, vma, start, end);
+            }
             Advice::WillNeed | Advice::PopulateRead | Advice::PopulateWrite => {}
             Advice::Remove => self.punch_hole(cx, vma, start, end)?,
             _ => {

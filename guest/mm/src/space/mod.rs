@@ -61,6 +61,8 @@ pub struct AddressSpace {
     pub stack_start: u64,
     /// The two locking flags, as far as what will be mapped gets them (mlockall).
     future_locks: VmFlags,
+    /// Locked memory that has become writable.
+    made_writable: Option<(u64, u64)>,
     /// Inode number of the last shared anonymous memory.
     shared_files: u32,
 }
@@ -87,6 +89,7 @@ impl AddressSpace {
             data_bytes: 0,
             stack_start: 0,
             future_locks: VmFlags::empty(),
+            made_writable: None,
             shared_files: 0,
         }
     }

@@ -16,8 +16,14 @@ use crate::{
 };
 
 impl AddressSpace {
+    /// Locked memory that `mprotect` has made writable since this was last asked: the caller is to bring its pages in,
+    /// whether the call succeeded or not.
+    pub fn take_made_writable(&mut self) -> Option<(u64, u64)> {
+        self.made_writable.take()
+    }
+
     /// Changes the access rights of a range. VMAs are changed one after the other: on an error the ones before the
-    /// trouble *have* changed, as on Linux.
+    /// trouble *have* changed, as on Linux. See [`AddressSpace::take_made_writable`].
     ///
     /// # Errors
     /// EINVAL: an address inside a page, unknown rights, PROT_GROWSDOWN for what does not grow down; ENOMEM: part of
@@ -120,6 +126,12 @@ impl AddressSpace {
             cx.uncharge(pages);
         }
         self.tables.protect_range(cx, start, end, flags);
+        if old & (VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED) == VmFlags::LOCKED
+            && flags.contains(VmFlags::WRITE)
+        {
+            let from = self.made_writable.map_or(start, |(from, _)| from);
+            self.made_writable = Some((from, end));
+        }
         Ok(())
     }
 }

@@ -20,18 +20,19 @@ pub struct Populate {
     pub access: Option<Access>,
     /// Nothing may be done with these pages (PROT_NONE): bringing them in fails.
     pub forbidden: bool,
-    /// They are locked.
-    pub locked: bool,
 }
 
 impl AddressSpace {
-    /// The first part of `start..end` that is mapped, and what is to be done there.
+    /// The first part of `start..end` that is mapped, and what is to be done there. `None` for an empty range, too.
     pub fn next_to_populate<M: Machine, T: Trace>(
         &mut self,
         cx: &Context<M, T>,
         start: u64,
         end: u64,
     ) -> Option<Populate> {
+        if start >= end {
+            return None;
+        }
         let vma = cx.vma(self.vmas.find_intersection(cx, start, end)?);
         let flags = vma.flags();
         let write = flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE;
@@ -41,7 +42,6 @@ impl AddressSpace {
             end: vma.end.min(end),
             access: Some(access).filter(|_| !flags.contains(VmFlags::LOCKONFAULT)),
             forbidden: !flags.intersects(VmFlags::ACCESS),
-            locked: flags.contains(VmFlags::LOCKED),
         })
     }
 
@@ -61,7 +61,7 @@ impl AddressSpace {
         if !vma.flags().contains(needed) {
             return Err(Errno::EINVAL);
         }
-        Ok(Populate { start, end: vma.end.min(end), access: Some(access), forbidden: false, locked: false })
+        Ok(Populate { start, end: vma.end.min(end), access: Some(access), forbidden: false })
     }
 }
 

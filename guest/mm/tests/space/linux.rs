@@ -9,7 +9,10 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use pagelab_mm::errno::Errno;
+use pagelab_mm::{
+    errno::Errno,
+    space::{MremapRequest, map},
+};
 
 use crate::{
     oracle::Row,
@@ -107,10 +110,57 @@ impl Linux {
         answer(unsafe { libc::mprotect(start as *mut libc::c_void, length as usize, prot as libc::c_int) })
     }
 
-    pub(crate) fn forget(&self, start: u64, length: u64) -> Result<(), Errno> {
+    /// Shared anonymous memory.
+    pub(crate) fn map_shared(&self, addr: u64, length: u64, prot: u64, flags: u64) -> Result<u64, Errno> {
+        self.assert_in_window(addr, length);
+        let flags = (flags | map::SHARED | map::ANONYMOUS) as libc::c_int;
+        // SAFETY: replaces mappings in the window only; without MAP_FIXED it replaces none.
+        let got = unsafe { libc::mmap(addr as *mut libc::c_void, length as usize, prot as libc::c_int, flags, -1, 0) };
+        if got == libc::MAP_FAILED { Err(last_errno()) } else { Ok(got as u64) }
+    }
+
+    pub(crate) fn remap(&self, request: &MremapRequest) -> Result<u64, Errno> {
+        let &MremapRequest { addr, old_length, new_length, flags, new_addr } = request;
+        self.assert_in_window(addr, old_length);
+        self.assert_in_window(new_addr, new_length);
+        // SAFETY: nothing in the window is referenced; what goes elsewhere replaces nothing.
+        let got = unsafe {
+            libc::mremap(
+                addr as *mut libc::c_void,
+                old_length as usize,
+                new_length as usize,
+                flags as libc::c_int,
+                new_addr as *mut libc::c_void,
+            )
+        };
+        if got == libc::MAP_FAILED { Err(last_errno()) } else { Ok(got as u64) }
+    }
+
+    pub(crate) fn lock(&self, start: u64, length: u64, on_fault: bool) -> Result<(), Errno> {
+        self.assert_in_window(start, length);
+        let (pointer, length) = (start as *const libc::c_void, length as usize);
+        // SAFETY: changes no contents.
+        answer(unsafe {
+            if on_fault { libc::mlock2(pointer, length, libc::MLOCK_ONFAULT) } else { libc::mlock(pointer, length) }
+        })
+    }
+
+    pub(crate) fn unlock(&self, start: u64, length: u64) -> Result<(), Errno> {
+        self.assert_in_window(start, length);
+        // SAFETY: changes no contents.
+        answer(unsafe { libc::munlock(start as *const libc::c_void, length as usize) })
+    }
+
+    pub(crate) fn advise(&self, start: u64, length: u64, advice: u32) -> Result<(), Errno> {
         self.assert_in_window(start, length);
         // SAFETY: nothing in the window is referenced.
-        answer(unsafe { libc::madvise(start as *mut libc::c_void, length as usize, libc::MADV_DONTNEED) })
+        answer(unsafe { libc::madvise(start as *mut libc::c_void, length as usize, advice as libc::c_int) })
+    }
+
+    pub(crate) fn sync(&self, start: u64, length: u64, flags: u64) -> Result<(), Errno> {
+        self.assert_in_window(start, length);
+        // SAFETY: changes no contents.
+        answer(unsafe { libc::msync(start as *mut libc::c_void, length as usize, flags as libc::c_int) })
     }
 
     pub(crate) fn resident(&self, start: u64, pages: u64) -> Result<Vec<bool>, Errno> {

@@ -6,7 +6,7 @@
 
 use pagelab_mm::{
     errno::Errno,
-    space::{Advice, map, prot},
+    space::{MremapRequest, map, prot, remap},
     vma::VmFlags,
 };
 use proptest::prelude::*;
@@ -50,6 +50,14 @@ const FLAGS: &[(&str, VmFlags)] = &[
     ("ac", VmFlags::ACCOUNT),
     ("nr", VmFlags::NORESERVE),
     ("nh", VmFlags::NOHUGEPAGE),
+    ("lf", VmFlags::LOCKONFAULT),
+    ("sr", VmFlags::SEQ_READ),
+    ("rr", VmFlags::RAND_READ),
+    ("dc", VmFlags::DONTCOPY),
+    ("wf", VmFlags::WIPEONFORK),
+    ("dd", VmFlags::DONTDUMP),
+    ("hg", VmFlags::HUGEPAGE),
+    ("mg", VmFlags::MERGEABLE),
 ];
 
 impl Row {
@@ -79,7 +87,12 @@ enum Request {
     MapFile { page: u64, length: u64, prot: u64, flags: u64, file_page: u64 },
     Unmap { page: u64, length: u64, skew: u64 },
     Protect { page: u64, length: u64, prot: u64, skew: u64 },
-    Forget { page: u64, length: u64, skew: u64 },
+    MapShared { page: u64, length: u64, prot: u64, flags: u64 },
+    Remap(MremapRequest),
+    Lock { page: u64, length: u64, skew: u64, on_fault: bool },
+    Unlock { page: u64, length: u64, skew: u64 },
+    Advise { page: u64, length: u64, skew: u64, advice: u32 },
+    Sync { page: u64, length: u64, skew: u64, flags: u64 },
     Resident { page: u64, pages: u64 },
     Touch { page: u64, write: bool },
 }
@@ -114,6 +127,8 @@ fn map_flags() -> impl Strategy<Value = u64> {
         12 => Just(0),
         2 => Just(map::GROWSDOWN),
         1 => Just(map::NORESERVE),
+        1 => Just(map::LOCKED),
+        1 => Just(map::POPULATE),
         1 => Just(if stacks_have_no_huge_pages() { map::STACK } else { 0 })
     ];
     (place, kind).prop_map(|(place, kind)| place | kind)
@@ -124,6 +139,36 @@ fn file_flags() -> impl Strategy<Value = u64> {
         [map::PRIVATE, map::PRIVATE, map::PRIVATE, map::SHARED, map::SHARED_VALIDATE, 0, map::PRIVATE | map::GROWSDOWN];
     (proptest::sample::select(kinds.to_vec()), prop_oneof![8 => Just(map::FIXED), 1 => Just(0)])
         .prop_map(|(kind, place)| kind | place)
+}
+
+/// Mostly within what is mapped, from page to page of the window.
+fn remap_request() -> impl Strategy<Value = MremapRequest> {
+    let flags = prop_oneof![
+        4 => Just(0),
+        5 => Just(remap::MAYMOVE),
+        6 => Just(remap::MAYMOVE | remap::FIXED),
+        3 => Just(remap::MAYMOVE | remap::FIXED | remap::DONTUNMAP),
+        1 => Just(remap::MAYMOVE | remap::DONTUNMAP),
+        1 => Just(remap::FIXED),
+        1 => Just(remap::DONTUNMAP),
+        1 => Just(8),
+    ];
+    let equal = proptest::sample::select(vec![true, true, false]);
+    (page(), length(), length(), flags, page(), skew(), equal).prop_map(
+        |(page, old_length, new_length, flags, to, skew, equal)| MremapRequest {
+            addr: WINDOW + page * PAGE + skew,
+            old_length,
+            new_length: if equal { old_length } else { new_length },
+            flags,
+            new_addr: WINDOW + to * PAGE,
+        },
+    )
+}
+
+/// Without advice that lets Linux take pages away when it likes (MADV_FREE, MADV_PAGEOUT).
+fn advice() -> impl Strategy<Value = u32> {
+    let numbers = [0, 1, 2, 3, 4, 4, 4, 5, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 25, 99];
+    proptest::sample::select(numbers.to_vec())
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -142,7 +187,16 @@ fn request() -> impl Strategy<Value = Request> {
         2 => (page(), length(), skew()).prop_map(|(page, length, skew)| Request::Unmap { page, length, skew }),
         6 => (page(), length(), rights(), protect_bits, skew())
             .prop_map(|(page, length, prot, bits, skew)| Request::Protect { page, length, prot: prot | bits, skew }),
-        1 => (page(), length(), skew()).prop_map(|(page, length, skew)| Request::Forget { page, length, skew }),
+        2 => (page(), length(), rights(), map_flags())
+            .prop_map(|(page, length, prot, flags)| Request::MapShared { page, length, prot, flags }),
+        8 => remap_request().prop_map(Request::Remap),
+        2 => (page(), length(), skew(), any::<bool>())
+            .prop_map(|(page, length, skew, on_fault)| Request::Lock { page, length, skew, on_fault }),
+        2 => (page(), length(), skew()).prop_map(|(page, length, skew)| Request::Unlock { page, length, skew }),
+        6 => (page(), length(), skew(), advice())
+            .prop_map(|(page, length, skew, advice)| Request::Advise { page, length, skew, advice }),
+        1 => (page(), length(), skew(), 0..9u64)
+            .prop_map(|(page, length, skew, flags)| Request::Sync { page, length, skew, flags }),
         1 => (page(), 1..10u64).prop_map(|(page, pages)| Request::Resident { page, pages }),
         10 => (page(), any::<bool>()).prop_map(|(page, write)| Request::Touch { page, write }),
     ]
@@ -195,7 +249,15 @@ fn ask_linux(linux: &Linux, request: &Request) -> Answer {
         }
         Request::Unmap { page, length, skew } => Answer::Done(linux.unmap(at(page, skew), length)),
         Request::Protect { page, length, prot, skew } => Answer::Done(linux.protect(at(page, skew), length, prot)),
-        Request::Forget { page, length, skew } => Answer::Done(linux.forget(at(page, skew), length)),
+        Request::MapShared { page, length, prot, flags } => {
+            let got = linux.map_shared(at(page, 0), length, prot, flags);
+            mapped_by_linux(linux, got, length)
+        }
+        Request::Remap(request) => mapped_by_linux(linux, linux.remap(&request), request.new_length),
+        Request::Lock { page, length, skew, on_fault } => Answer::Done(linux.lock(at(page, skew), length, on_fault)),
+        Request::Unlock { page, length, skew } => Answer::Done(linux.unlock(at(page, skew), length)),
+        Request::Advise { page, length, skew, advice } => Answer::Done(linux.advise(at(page, skew), length, advice)),
+        Request::Sync { page, length, skew, flags } => Answer::Done(linux.sync(at(page, skew), length, flags)),
         Request::Resident { page, pages } => Answer::Resident(linux.resident(at(page, 0), pages)),
         Request::Touch { page, write } => Answer::Touched(linux.touch(at(page, 0), write)),
     }
@@ -214,8 +276,21 @@ fn ask_us(world: &mut World, request: &Request) -> Answer {
         }
         Request::Unmap { page, length, skew } => Answer::Done(world.unmap(at(page, skew), length)),
         Request::Protect { page, length, prot, skew } => Answer::Done(world.protect(at(page, skew), length, prot)),
-        Request::Forget { page, length, skew } => {
-            Answer::Done(world.space.madvise(&mut world.cx, at(page, skew), length, Advice::DontNeed))
+        Request::MapShared { page, length, prot, flags } => {
+            let got = world.map_shared(at(page, 0), length, prot, flags);
+            mapped_by_us(world, got, length)
+        }
+        Request::Remap(request) => {
+            let got = world.remap(&request);
+            mapped_by_us(world, got, request.new_length)
+        }
+        Request::Lock { page, length, skew, on_fault } => Answer::Done(world.lock(at(page, skew), length, on_fault)),
+        Request::Unlock { page, length, skew } => {
+            Answer::Done(world.space.munlock(&mut world.cx, at(page, skew), length))
+        }
+        Request::Advise { page, length, skew, advice } => Answer::Done(world.advise(at(page, skew), length, advice)),
+        Request::Sync { page, length, skew, flags } => {
+            Answer::Done(world.space.msync(&world.cx, at(page, skew), length, flags))
         }
         Request::Resident { page, pages } => {
             let mut resident = Vec::new();

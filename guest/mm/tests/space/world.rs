@@ -10,10 +10,10 @@ use pagelab_mm::{
     },
     errno::Errno,
     fault::{self, Access, Fault},
-    file::{FileId, FileSpec},
+    file::{File, FileId, FileSpec},
     machine::Pfn,
     sim::{SimContext, new_context_with_file_bytes},
-    space::{AddressSpace, MmapRequest, Usage, map, prot},
+    space::{AddressSpace, Advice, MmapRequest, MremapRequest, Populate, Usage, advised_end, map, pages, prot},
     vma::VmFlags,
 };
 
@@ -48,23 +48,40 @@ impl World {
     /// A mapping of the file from this page on.
     pub(crate) fn map_file(&mut self, addr: u64, length: u64, prot: u64, flags: u64, page: u64) -> Result<u64, Errno> {
         let file = Some((self.file, page * PAGE));
-        self.space.mmap(&mut self.cx, &MmapRequest { addr, length, prot, flags, file, ..MmapRequest::default() })
+        self.ask(&MmapRequest { addr, length, prot, flags, file, ..MmapRequest::default() })
     }
 
     /// Anonymous private memory.
     pub(crate) fn map(&mut self, addr: u64, length: u64, prot: u64, flags: u64) -> Result<u64, Errno> {
-        self.space.mmap(
-            &mut self.cx,
-            &MmapRequest { addr, length, prot, flags: ANON | flags, file: None, ..MmapRequest::default() },
-        )
+        self.ask(&MmapRequest { addr, length, prot, flags: ANON | flags, ..MmapRequest::default() })
+    }
+
+    /// Shared anonymous memory.
+    pub(crate) fn map_shared(&mut self, addr: u64, length: u64, prot: u64, flags: u64) -> Result<u64, Errno> {
+        let flags = map::SHARED | map::ANONYMOUS | flags;
+        self.ask(&MmapRequest { addr, length, prot, flags, ..MmapRequest::default() })
+    }
+
+    /// A mapping, with the pages that come at once.
+    fn ask(&mut self, request: &MmapRequest) -> Result<u64, Errno> {
+        let mapped = self.space.map(&mut self.cx, request)?;
+        if mapped.populate {
+            let _ = self.populate(mapped.address, mapped.address + request.length.next_multiple_of(PAGE));
+        }
+        Ok(mapped.address)
+    }
+
+    /// `mprotect`, with the pages that locked memory gets which can be written now.
+    pub(crate) fn protect(&mut self, start: u64, length: u64, prot: u64) -> Result<(), Errno> {
+        let outcome = self.space.mprotect(&mut self.cx, start, length, prot);
+        if let Some((start, end)) = self.space.take_made_writable() {
+            let _ = self.populate(start, end);
+        }
+        outcome
     }
 
     pub(crate) fn unmap(&mut self, start: u64, length: u64) -> Result<(), Errno> {
         self.space.munmap(&mut self.cx, start, length)
-    }
-
-    pub(crate) fn protect(&mut self, start: u64, length: u64, prot: u64) -> Result<(), Errno> {
-        self.space.mprotect(&mut self.cx, start, length, prot)
     }
 
     pub(crate) fn brk(&mut self, address: u64) -> u64 {
@@ -81,6 +98,56 @@ impl World {
             }
         }
         true
+    }
+
+    /// Moves or resizes a mapping, and brings in what grew of locked memory.
+    pub(crate) fn remap(&mut self, request: &MremapRequest) -> Result<u64, Errno> {
+        let remapped = self.space.mremap(&mut self.cx, request)?;
+        if let Some((start, end)) = remapped.populate {
+            let _ = self.populate(start, end);
+        }
+        Ok(remapped.address)
+    }
+
+    /// `mlock`, with the pages and the errno values that the system call has.
+    pub(crate) fn lock(&mut self, start: u64, length: u64, on_fault: bool) -> Result<(), Errno> {
+        let (start, end) = self.space.mlock(&mut self.cx, start, length, on_fault)?;
+        self.populate(start, end).map_err(|_| Errno::ENOMEM)
+    }
+
+    /// `madvise`, with the pages that MADV_POPULATE_* asks for.
+    pub(crate) fn advise(&mut self, start: u64, length: u64, number: u32) -> Result<(), Errno> {
+        let advice = Advice::from_number(number).ok_or(Errno::EINVAL)?;
+        let access = match advice {
+            Advice::PopulateRead => Access::Read,
+            Advice::PopulateWrite => Access::Write,
+            _ => return self.space.madvise(&mut self.cx, start, length, advice),
+        };
+        let Some(end) = advised_end(start, length)? else { return Ok(()) };
+        let mut at = start;
+        while at < end {
+            let part = self.space.advised_to_populate(&self.cx, at, end, access)?;
+            self.bring_in(&part)?;
+            at = part.end;
+        }
+        Ok(())
+    }
+
+    /// Brings pages in until one cannot be had.
+    fn populate(&mut self, start: u64, end: u64) -> Result<(), Errno> {
+        let mut at = start;
+        while let Some(part) = self.space.next_to_populate(&self.cx, at, end) {
+            self.bring_in(&part)?;
+            at = part.end;
+        }
+        Ok(())
+    }
+
+    fn bring_in(&mut self, part: &Populate) -> Result<(), Errno> {
+        let Some(access) = part.access else { return Ok(()) };
+        let there = |world: &mut World, page| world.touch(page, access == Access::Write);
+        let done = !part.forbidden && pages(part).all(|page| there(self, page));
+        if done { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     pub(crate) fn entries(&mut self) -> Vec<VmaEntry> {
@@ -151,7 +218,8 @@ impl World {
         }
         assert_eq!(self.space.usage, expected, "counters against a count");
         assert!(self.space.usage.peak_vm >= expected.total_vm);
-        let shared: u64 = self.shared_files().iter().map(|&file| self.cx.file(file).promised).sum();
+        let promised_to = |file: &File| if file.promised == 0 { u64::from(file.cached) } else { file.promised };
+        let shared: u64 = self.shared_files().iter().map(|&file| promised_to(self.cx.file(file))).sum();
         assert_eq!(self.cx.commit.committed, promised + shared, "promises");
         let mut present = 0;
         self.space.tables.walk_range(&self.cx.machine, 0, TASK_SIZE, |_, _| present += 1);
