@@ -5,10 +5,14 @@ const REALTIME_START: u64 = 946_684_800;
 /// Nanoseconds that a look at the clock takes.
 const STEP_NS: u64 = 1_000;
 
-/// Time that moves by one step whenever it is read.
+/// Latest time: sleeping until then is sleeping for ever (Linux's KTIME_MAX).
+pub(crate) const LATEST_NS: u64 = i64::MAX as u64;
+
+/// Time that moves by one step whenever it is read, and by whole waits.
 #[derive(Default)]
 pub(crate) struct LogicalClock {
     now_ns: u64,
+    slept_ns: u64,
 }
 
 impl LogicalClock {
@@ -16,6 +20,23 @@ impl LogicalClock {
     pub(crate) fn read(&mut self) -> u64 {
         self.now_ns += STEP_NS;
         self.now_ns
+    }
+
+    /// Time since boot in nanoseconds, without a step.
+    pub(crate) fn now(&self) -> u64 {
+        self.now_ns
+    }
+
+    /// Nanoseconds that the program has run and not slept.
+    pub(crate) fn running(&self) -> u64 {
+        self.now_ns - self.slept_ns
+    }
+
+    /// Passes the time until then, which is no time if it is past.
+    pub(crate) fn sleep_until(&mut self, then: u64) {
+        let slept = then.min(LATEST_NS).saturating_sub(self.now_ns);
+        self.now_ns += slept;
+        self.slept_ns += slept;
     }
 
     /// Seconds and nanoseconds since boot.
@@ -28,5 +49,10 @@ impl LogicalClock {
     pub(crate) fn realtime(&mut self) -> (u64, u64) {
         let (seconds, nanoseconds) = self.monotonic();
         (REALTIME_START + seconds, nanoseconds)
+    }
+
+    /// A time since 1970 as one since boot, both in nanoseconds.
+    pub(crate) fn since_boot(realtime: u64) -> u64 {
+        realtime.saturating_sub(REALTIME_START * 1_000_000_000)
     }
 }

@@ -1,9 +1,8 @@
 //! Page faults of the program, and the faults the kernel takes on its behalf.
 
 pub(crate) mod crash;
-pub(crate) mod signal;
 pub(crate) mod trapped;
-mod undecoded;
+pub(crate) mod undecoded;
 
 use pagelab_abi::{boot::CpuidLeaf, code::FaultKind, event, trap::TrapFrame};
 use pagelab_mm::{
@@ -11,7 +10,7 @@ use pagelab_mm::{
     fault::{self, Access, Fault, Outcome},
 };
 
-use crate::{arch::cpu, state::Kernel, user_copy};
+use crate::{arch::cpu, signal::exception, state::Kernel, user_copy};
 
 /// Error-code bits (SDM vol. 3, 4.7).
 const WRITE: u64 = 1 << 1;
@@ -19,7 +18,7 @@ const FETCH: u64 = 1 << 4;
 /// What page tables alone explain: present, write, user, fetch. Beyond it are protection keys, which we give nobody.
 const EXPLAINED: u64 = 0x17;
 
-/// A page fault in ring 3: resolves it, or ends the program.
+/// A page fault in ring 3: resolves it, or sends the signal that tells of it.
 #[inline]
 pub(crate) fn user_fault(kernel: &mut Kernel, frame: &TrapFrame) {
     let outcome = resolve(kernel, frame);
@@ -43,15 +42,13 @@ fn resolve(kernel: &mut Kernel, frame: &TrapFrame) -> Outcome {
     outcome
 }
 
-/// Ends a program that cannot go on.
+/// Sends the signal of a fault that could not be resolved.
 #[inline(always)]
 fn conclude(kernel: &mut Kernel, frame: &TrapFrame, kind: FaultKind) {
     // To go on would fault for ever.
-    if kind == FaultKind::Spurious && frame.error & !EXPLAINED != 0 {
-        signal::unexplained(kernel, frame);
-    }
-    if is_fatal(kind) {
-        signal::page_fault(kernel, frame, kind);
+    let unexplained = kind == FaultKind::Spurious && frame.error & !EXPLAINED != 0;
+    if unexplained || is_fatal(kind) {
+        exception::page_fault(kernel, frame, kind);
     }
 }
 

@@ -17,6 +17,7 @@ mod open_files;
 mod panic;
 mod process;
 mod random;
+mod signal;
 mod state;
 mod syscall;
 mod take_once;

@@ -10,6 +10,7 @@ use crate::{
     arch::port,
     open_files::{OpenFiles, What},
     state::Kernel,
+    syscall::{Controls, Identity, Limits, Scheduling},
 };
 
 /// The process id that the first program gets.
@@ -35,8 +36,20 @@ pub(crate) struct Process {
     pub(crate) rseq_signature: u32,
     /// Where the system call under way came from.
     pub(crate) syscall_rip: u64,
-    /// The signal that the system call under way has sent, which ends the program; 0 if none.
-    pub(crate) dying_of: u32,
+    /// Number of the last system call that failed: the one that is started again after a signal.
+    pub(crate) failed_syscall: u32,
+    /// Its name, as `prctl` may change it; NUL-terminated.
+    pub(crate) comm: [u8; 16],
+    /// Users, groups, process group.
+    pub(crate) identity: Identity,
+    /// Scheduling policy and priorities.
+    pub(crate) scheduling: Scheduling,
+    /// Limits that are not memory's.
+    pub(crate) limits: Limits,
+    /// What `prctl` keeps.
+    pub(crate) controls: Controls,
+    /// What `personality` keeps.
+    pub(crate) personality: u32,
 }
 
 impl Process {
@@ -52,8 +65,23 @@ impl Process {
             rseq: 0,
             rseq_signature: 0,
             syscall_rip: 0,
-            dying_of: 0,
+            failed_syscall: 0,
+            comm: [0; 16],
+            identity: Identity::ROOT,
+            scheduling: Scheduling::default(),
+            limits: Limits::DEFAULT,
+            controls: Controls::DEFAULT,
+            personality: 0,
         }
+    }
+
+    /// Takes the program's path, and its name from that.
+    pub(crate) fn set_program(&mut self, path: &'static [u8]) {
+        self.program = path;
+        let base = path.rsplit(|&byte| byte == b'/').next().unwrap_or(&[]);
+        let length = base.len().min(self.comm.len() - 1);
+        self.comm = [0; 16];
+        self.comm[..length].copy_from_slice(&base[..length]);
     }
 
     /// Ends the program with a wait status (`wait(2)`'s encoding), and with it the run.
@@ -79,11 +107,7 @@ impl Kernel {
     /// Sends the state of memory to the host.
     pub(crate) fn snapshots(&mut self, moment: Moment) {
         self.snapshot.begin(SnapshotKind::Mm, moment);
-        let mut comm = [0; 16];
-        let base = self.process.program.rsplit(|&byte| byte == b'/').next().unwrap_or(&[]);
-        let length = base.len().min(15);
-        comm[..length].copy_from_slice(&base[..length]);
-        let header = self.process.space.snapshot_header(comm, self.process.text_bytes);
+        let header = self.process.space.snapshot_header(self.process.comm, self.process.text_bytes);
         let snapshot = &mut self.snapshot;
         snapshot.put(&mut self.mm.trace, &header);
         let mut slot = self.process.space.vmas.first;

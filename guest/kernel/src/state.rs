@@ -20,6 +20,7 @@ use crate::{
     machine::KernelMachine,
     process::Process,
     random::Random,
+    signal::Signals,
     syscall::{Buffers, MissingSyscalls},
     text::Text,
     trace::{SnapshotBuffer, Tracer},
@@ -38,6 +39,8 @@ pub(crate) struct Kernel {
     pub(crate) files: Files,
     /// The one process.
     pub(crate) process: Process,
+    /// Its signals.
+    pub(crate) signals: Signals,
     /// What programs see as time.
     pub(crate) clock: LogicalClock,
     /// What programs see as random.
@@ -58,6 +61,7 @@ impl Kernel {
             mm,
             files,
             process,
+            signals: Signals::new(),
             clock: LogicalClock::default(),
             random: Random::new(boot.seed),
             missing: MissingSyscalls::new(),

@@ -8,7 +8,7 @@ use crate::{
         descriptors::{USER_CODE, USER_DATA},
         entry::{SYSCALL_VECTOR, TRAPPED_PAGE_FAULT, syscall_address},
     },
-    fault::{self, signal},
+    fault, signal,
     state::{self, Kernel},
     syscall,
 };
@@ -46,12 +46,17 @@ pub(crate) extern "C" fn trap(frame: &mut TrapFrame) {
         GENERAL_PROTECTION if frame.error == 0 && fault::emulate_cpuid(kernel, frame) => {}
         TRAPPED_PAGE_FAULT if !is_broken_syscall(kernel, frame) => fault::trapped::user_fault(kernel, frame),
         TRAPPED_PAGE_FAULT => broken_system_call(kernel, frame),
-        _ => signal::exception(kernel, frame, vector),
+        _ => signal::exception::exception(kernel, frame, vector),
     }
     // IRETQ to a non-canonical address would fault in ring 0.
-    if frame.rip >= TASK_SIZE {
-        signal::bad_return(kernel, frame);
+    if kernel.signals.attention || frame.rip >= TASK_SIZE {
+        signal::leave(kernel, frame);
     }
+}
+
+/// Whether a trap that has been served was a system call.
+pub(crate) fn is_system_call(kernel: &Kernel, frame: &TrapFrame) -> bool {
+    frame.vector == SYSCALL_VECTOR || kernel.ring_0_is_emulated() && is_fetch_of_entry(frame)
 }
 
 /// A system call that came as a page fault.
@@ -73,11 +78,12 @@ fn system_call(kernel: &mut Kernel, frame: &mut TrapFrame) {
 /// it left them; elsewhere it dies of the jump.
 #[inline(always)]
 fn is_broken_syscall(kernel: &Kernel, frame: &TrapFrame) -> bool {
-    let entry = syscall_address();
-    frame.rip == entry
-        && frame.error == USER_FETCH_PRESENT
-        && frame.fault_address == entry
-        && kernel.ring_0_is_emulated()
+    frame.rip == syscall_address() && is_fetch_of_entry(frame) && kernel.ring_0_is_emulated()
+}
+
+#[inline(always)]
+fn is_fetch_of_entry(frame: &TrapFrame) -> bool {
+    frame.error == USER_FETCH_PRESENT && frame.fault_address == syscall_address()
 }
 
 /// Ring 0 never faults by design: this is the kernel's own bug.

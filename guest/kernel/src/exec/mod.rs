@@ -87,7 +87,7 @@ pub(crate) fn exec(kernel: &mut Kernel) -> Result<TrapFrame, ExecError> {
 fn start(kernel: &mut Kernel, path: &'static [u8]) -> Result<TrapFrame, Why> {
     let index = kernel.files.find(path).ok_or(Why::NotFound)?;
     let file = *kernel.files.entry(index);
-    kernel.process.program = path;
+    kernel.process.set_program(path);
     kernel.process.name = file.name;
 
     check_mode(&file)?;

@@ -7,7 +7,7 @@ use pagelab_abi::trap::{FaultTrap, TrapFrame};
 use super::{conclude, resolve};
 use crate::{arch::port, state::Kernel};
 
-/// A page fault in ring 3: resolves it, shows it to the host, and then ends the program if it must end.
+/// A page fault in ring 3: resolves it, shows it to the host, and then sends the signal that tells of it.
 #[cold]
 #[inline(never)]
 pub(crate) fn user_fault(kernel: &mut Kernel, frame: &TrapFrame) {

@@ -10,7 +10,7 @@ const OPERAND_SIZE: u8 = 0x66;
 const LOCK: u8 = 0xf0;
 
 /// Whether a ring-3 instruction that raised #UD is one that KVM's emulator does not know, but a CPU does.
-pub(super) fn is_general_protection(code: &[u8]) -> bool {
+pub(crate) fn is_general_protection(code: &[u8]) -> bool {
     let prefixes = code.iter().take_while(|&&byte| is_prefix(byte)).count();
     let (prefixes, code) = code.split_at(prefixes);
     if prefixes.contains(&LOCK) {

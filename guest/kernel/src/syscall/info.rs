@@ -1,53 +1,11 @@
 //! System calls that tell the program about itself and its system.
 
+use pagelab_abi::layout::PAGE_SIZE;
 use pagelab_mm::errno::Errno;
 use zerocopy::{Immutable, IntoBytes};
 
 use super::{Args, Result};
-use crate::{open_files::MAX_OPEN, state::Kernel, user_copy};
-
-const RLIMIT_DATA: u64 = 2;
-const RLIMIT_STACK: u64 = 3;
-const RLIMIT_NOFILE: u64 = 7;
-const RLIMIT_AS: u64 = 9;
-const RLIMITS: u64 = 16;
-const INFINITY: u64 = u64::MAX;
-
-/// Limits on memory are kept and obeyed; the others are fixed.
-pub(super) fn prlimit64(kernel: &mut Kernel, &[pid, resource, new, old, ..]: &Args) -> Result {
-    let wanted = if new == 0 { None } else { Some(user_copy::get::<[u64; 2]>(kernel, new)?) };
-    let (pid, resource) = (pid as u32, u64::from(resource as u32));
-    if pid != 0 && pid != kernel.process.pid {
-        return Err(Errno::ESRCH);
-    }
-    if resource >= RLIMITS {
-        return Err(Errno::EINVAL);
-    }
-    let limits = &mut kernel.process.space.limits;
-    let current = match resource {
-        RLIMIT_DATA => limits.data.soft,
-        RLIMIT_STACK => limits.stack.soft,
-        RLIMIT_AS => limits.address_space.soft,
-        RLIMIT_NOFILE => MAX_OPEN as u64,
-        _ => INFINITY,
-    };
-    if let Some([soft, hard]) = wanted {
-        if soft > hard {
-            return Err(Errno::EINVAL);
-        }
-        match resource {
-            RLIMIT_DATA => limits.data.soft = soft,
-            RLIMIT_STACK => limits.stack.soft = soft,
-            RLIMIT_AS => limits.address_space.soft = soft,
-            _ => return Err(Errno::EPERM),
-        }
-    }
-    if old != 0 {
-        let hard = if resource == RLIMIT_NOFILE { current } else { INFINITY };
-        user_copy::put(kernel, old, &[current, hard])?;
-    }
-    Ok(0)
-}
+use crate::{state::Kernel, user_copy};
 
 /// Linux's `struct rusage`.
 #[repr(C)]
@@ -69,11 +27,12 @@ pub(super) fn getrusage(kernel: &mut Kernel, &[who, address, ..]: &Args) -> Resu
     const RUSAGE_THREAD: i32 = 1;
     let usage = match who as i32 {
         RUSAGE_SELF | RUSAGE_THREAD => {
-            let (seconds, nanoseconds) = kernel.clock.monotonic();
+            kernel.clock.read();
+            let running = kernel.clock.running();
             let usage = kernel.process.space.usage;
             let rss = usage.hiwater_rss.max(usage.rss());
             Rusage {
-                utime: [seconds, nanoseconds / 1000],
+                utime: [running / 1_000_000_000, running % 1_000_000_000 / 1000],
                 maxrss: rss * 4,
                 minflt: usage.min_flt,
                 majflt: usage.maj_flt,
@@ -94,4 +53,54 @@ pub(super) fn uname(kernel: &mut Kernel, &[address, ..]: &Args) -> Result {
         place[..field.len()].copy_from_slice(field);
     }
     user_copy::put(kernel, address, &names).map(|()| 0)
+}
+
+/// Linux's `struct sysinfo`.
+#[repr(C)]
+#[derive(Default, IntoBytes, Immutable)]
+struct SysInfo {
+    uptime: u64,
+    loads: [u64; 3],
+    total_ram: u64,
+    free_ram: u64,
+    shared_ram: u64,
+    buffer_ram: u64,
+    swap: [u64; 2],
+    processes: u16,
+    padding: [u16; 3],
+    high: [u64; 2],
+    unit: u32,
+    padding2: u32,
+}
+
+const _: () = assert!(size_of::<SysInfo>() == 112);
+
+pub(super) fn sysinfo(kernel: &mut Kernel, &[address, ..]: &Args) -> Result {
+    let (uptime, _) = kernel.clock.monotonic();
+    let memory = kernel.mm.frames.mem_header();
+    let info = SysInfo {
+        uptime,
+        total_ram: memory.managed * PAGE_SIZE,
+        free_ram: memory.free * PAGE_SIZE,
+        shared_ram: memory.shmem * PAGE_SIZE,
+        processes: 1,
+        unit: 1,
+        ..SysInfo::default()
+    };
+    user_copy::put(kernel, address, &info).map(|()| 0)
+}
+
+/// Kept and told, and changes nothing: there is one personality.
+pub(super) fn personality(kernel: &mut Kernel, &[wanted, ..]: &Args) -> Result {
+    const ASK: u32 = u32::MAX;
+    let before = kernel.process.personality;
+    if wanted as u32 != ASK {
+        kernel.process.personality = wanted as u32;
+    }
+    Ok(u64::from(before))
+}
+
+/// No command is there: one thread has nobody to wait for.
+pub(super) fn membarrier(&[command, flags, ..]: &Args) -> Result {
+    if command as u32 == 0 && flags as u32 == 0 { Ok(0) } else { Err(Errno::EINVAL) }
 }

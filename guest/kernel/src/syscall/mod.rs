@@ -1,21 +1,33 @@
 //! System calls: Linux's numbers, arguments, results and errno values.
 
 mod file;
+mod futex;
+mod identity;
 mod info;
 mod io;
+mod limit;
 mod memory;
 mod missing;
 mod path;
+mod prctl;
 mod process;
+mod sched;
 mod signal;
 mod time;
+mod timer;
 
+pub(crate) use identity::Identity;
 pub(crate) use io::Buffers;
+pub(crate) use limit::Limits;
 pub(crate) use missing::MissingSyscalls;
 use pagelab_abi::{event, syscall::Syscall, trap::TrapFrame};
 use pagelab_mm::errno::Errno;
+pub(crate) use prctl::Controls;
+pub(crate) use sched::Scheduling;
 
-use crate::{arch::cpu, fault, state::Kernel};
+use identity::Kind;
+
+use crate::{arch::cpu, state::Kernel};
 
 /// The six arguments.
 type Args = [u64; 6];
@@ -32,19 +44,19 @@ pub(crate) fn dispatch(kernel: &mut Kernel, frame: &mut TrapFrame) {
     let [a, b, c, d, e, arg6] = args;
     kernel.mm.trace.event(event::SyscallEnter { args: [a, b, c, d, e] }, frame.tsc, 0, number);
 
-    let result = call(kernel, number, &args);
+    let result = call(kernel, frame, number, &args);
     let result = match result {
         Ok(value) => value as i64,
-        Err(errno) => -i64::from(errno.0),
+        Err(errno) => {
+            kernel.process.failed_syscall = number;
+            -i64::from(errno.0)
+        }
     };
     frame.rax = result as u64;
     kernel.mm.trace.event(event::SyscallExit { result, arg6, reserved: [0; 3] }, cpu::tsc(), 0, number);
-    if kernel.process.dying_of != 0 {
-        fault::signal::sent(kernel, frame);
-    }
 }
 
-fn call(kernel: &mut Kernel, number: u32, args: &Args) -> Result {
+fn call(kernel: &mut Kernel, frame: &mut TrapFrame, number: u32, args: &Args) -> Result {
     let Some(syscall) = Syscall::from_number(number) else {
         kernel.missing.count(number);
         return Err(Errno::ENOSYS);
@@ -86,9 +98,68 @@ fn call(kernel: &mut Kernel, number: u32, args: &Args) -> Result {
         Syscall::Tgkill => signal::tgkill(kernel, args),
         Syscall::Exit | Syscall::ExitGroup => process::exit(kernel, args),
         Syscall::Getrandom => process::getrandom(kernel, args),
-        Syscall::Prlimit64 => info::prlimit64(kernel, args),
+        Syscall::Prlimit64 => limit::prlimit64(kernel, args),
         Syscall::Getrusage => info::getrusage(kernel, args),
         Syscall::Uname => info::uname(kernel, args),
+        Syscall::RtSigaction => signal::rt_sigaction(kernel, args),
+        Syscall::RtSigprocmask => signal::rt_sigprocmask(kernel, args),
+        Syscall::RtSigreturn => signal::rt_sigreturn(kernel, frame),
+        Syscall::RtSigpending => signal::rt_sigpending(kernel, args),
+        Syscall::RtSigtimedwait => signal::rt_sigtimedwait(kernel, args),
+        Syscall::RtSigqueueinfo => signal::rt_sigqueueinfo(kernel, args),
+        Syscall::RtTgsigqueueinfo => signal::rt_tgsigqueueinfo(kernel, args),
+        Syscall::RtSigsuspend => signal::rt_sigsuspend(kernel, args),
+        Syscall::Sigaltstack => signal::sigaltstack(kernel, frame, args),
+        Syscall::Pause => signal::pause(kernel),
+        Syscall::Getitimer => timer::getitimer(kernel, args),
+        Syscall::Setitimer => timer::setitimer(kernel, args),
+        Syscall::Alarm => timer::alarm(kernel, args),
+        Syscall::Nanosleep => time::nanosleep(kernel, args),
+        Syscall::ClockNanosleep => time::clock_nanosleep(kernel, args),
+        Syscall::Times => time::times(kernel, args),
+        Syscall::Sysinfo => info::sysinfo(kernel, args),
+        Syscall::Personality => info::personality(kernel, args),
+        Syscall::Membarrier => info::membarrier(args),
+        Syscall::Getrlimit => limit::getrlimit(kernel, args),
+        Syscall::Setrlimit => limit::setrlimit(kernel, args),
+        Syscall::Prctl => prctl::prctl(kernel, args),
+        Syscall::Futex => futex::futex(kernel, args),
+        Syscall::Wait4 => process::wait4(args),
+        Syscall::Waitid => process::waitid(args),
+        Syscall::Getppid => Ok(u64::from(Identity::PARENT)),
+        Syscall::Getuid => identity::real(kernel, Kind::User),
+        Syscall::Getgid => identity::real(kernel, Kind::Group),
+        Syscall::Geteuid => identity::effective(kernel, Kind::User),
+        Syscall::Getegid => identity::effective(kernel, Kind::Group),
+        Syscall::Setuid => identity::set(kernel, Kind::User, args),
+        Syscall::Setgid => identity::set(kernel, Kind::Group, args),
+        Syscall::Setreuid => identity::set_two(kernel, Kind::User, args),
+        Syscall::Setregid => identity::set_two(kernel, Kind::Group, args),
+        Syscall::Setresuid => identity::set_three(kernel, Kind::User, args),
+        Syscall::Setresgid => identity::set_three(kernel, Kind::Group, args),
+        Syscall::Getresuid => identity::get_three(kernel, Kind::User, args),
+        Syscall::Getresgid => identity::get_three(kernel, Kind::Group, args),
+        Syscall::Setfsuid => identity::set_file_system(kernel, Kind::User, args),
+        Syscall::Setfsgid => identity::set_file_system(kernel, Kind::Group, args),
+        Syscall::Getgroups => identity::getgroups(args),
+        Syscall::Getpgrp => Ok(u64::from(kernel.process.identity.group)),
+        Syscall::Getpgid => identity::getpgid(kernel, args),
+        Syscall::Getsid => identity::getsid(kernel, args),
+        Syscall::Setpgid => identity::setpgid(kernel, args),
+        // The leader of a process group cannot leave it.
+        Syscall::Setsid => Err(Errno::EPERM),
+        Syscall::SchedYield => Ok(0),
+        Syscall::SchedSetparam => sched::setparam(kernel, args),
+        Syscall::SchedGetparam => sched::getparam(kernel, args),
+        Syscall::SchedSetscheduler => sched::setscheduler(kernel, args),
+        Syscall::SchedGetscheduler => sched::getscheduler(kernel, args),
+        Syscall::SchedGetPriorityMax => sched::get_priority_max(args),
+        Syscall::SchedGetPriorityMin => sched::get_priority_min(args),
+        Syscall::SchedSetaffinity => sched::setaffinity(kernel, args),
+        Syscall::SchedGetaffinity => sched::getaffinity(kernel, args),
+        Syscall::Getcpu => sched::getcpu(kernel, args),
+        Syscall::Getpriority => sched::getpriority(kernel, args),
+        Syscall::Setpriority => sched::setpriority(kernel, args),
         Syscall::ClockGettime => time::clock_gettime(kernel, args),
         Syscall::ClockGetres => time::clock_getres(kernel, args),
         Syscall::Gettimeofday => time::gettimeofday(kernel, args),

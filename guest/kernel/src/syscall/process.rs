@@ -79,6 +79,34 @@ pub(super) fn rseq(kernel: &mut Kernel, &[area, length, flags, signature, ..]: &
     }
 }
 
+/// There are no children to wait for.
+pub(super) fn wait4(&[_, _, options, ..]: &Args) -> Result {
+    /// WNOHANG, WUNTRACED, WCONTINUED, __WNOTHREAD, __WALL, __WCLONE.
+    const KNOWN: u64 = 1 | 2 | 8 | 0x2000_0000 | 0x4000_0000 | 0x8000_0000;
+    if u64::from(options as u32) & !KNOWN != 0 { Err(Errno::EINVAL) } else { Err(Errno::ECHILD) }
+}
+
+/// As [`wait4`].
+pub(super) fn waitid(&[which, id, _, options, ..]: &Args) -> Result {
+    /// WEXITED, WSTOPPED, WCONTINUED: one of them has to be asked for.
+    const STATES: u64 = 4 | 2 | 8;
+    /// WNOHANG, WNOWAIT, __WNOTHREAD, __WALL, __WCLONE.
+    const KNOWN: u64 = STATES | 1 | 0x0100_0000 | 0x2000_0000 | 0x4000_0000 | 0x8000_0000;
+    const P_ALL: u32 = 0;
+    const P_PID: u32 = 1;
+    const P_PGID: u32 = 2;
+    let options = u64::from(options as u32);
+    if options & !KNOWN != 0 || options & STATES == 0 {
+        return Err(Errno::EINVAL);
+    }
+    match which as u32 {
+        P_ALL => Err(Errno::ECHILD),
+        P_PID if id as i32 > 0 => Err(Errno::ECHILD),
+        P_PGID if id as i32 >= 0 => Err(Errno::ECHILD),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 pub(super) fn exit(kernel: &mut Kernel, &[status, ..]: &Args) -> Result {
     Process::end(kernel, ((status & 0xff) as u32) << 8)
 }
