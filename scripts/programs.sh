@@ -1,36 +1,51 @@
 #!/usr/bin/env bash
 # Makes the real programs that tests and docs/programs.md are about, once, and prints where they are:
 # scripts/programs.sh [NAME...] (all of them by default).
-# They are Debian's own, or linked statically from Debian's libraries and source packages, or small programs of
+# They are static programs that Debian ships, or Debian's sources linked statically, or small programs of
 # tests/programs/real in C, C++ and Rust. PAGELAB_PROGRAMS says where they go (~/.cache/pagelab/programs).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-programs=(busybox memtester sqlite3 lua dash heavy-glibc heavy-musl heavy-jemalloc heavy-mimalloc everything
+programs=(busybox bash zsh e2fsck memtester sqlite3 lua dash heavy-glibc heavy-musl heavy-jemalloc heavy-mimalloc everything
     standard-gnu standard-musl)
 cache=${PAGELAB_PROGRAMS:-$HOME/.cache/pagelab/programs}
 real=tests/programs/real
 
-# apt with folders of its own, that knows the source packages of this Debian.
-source_apt() {
-    local command=$1 state=$cache/apt codename
-    shift
-    mkdir -p "$state/state/lists/partial" "$state/cache/archives/partial"
-    codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-    echo "deb-src http://deb.debian.org/debian ${codename:-stable} main" >"$state/sources.list"
-    "$command" -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+# apt-get with folders of its own, that knows this Debian's packages and their sources. It changes nothing on this machine.
+private_apt() {
+    local state=$cache/apt
+    apt-get -qq -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::State="$state/state" -o Dir::Cache="$state/cache" -o Dir::State::status=/var/lib/dpkg/status \
         -o APT::Sandbox::User="$(id -un)" "$@"
 }
 
+# Asks Debian what there is, unless that was done within the last hour.
+update_apt() {
+    local state=$cache/apt codename
+    has apt-get || die "this is made of Debian's packages, and there is no apt-get here"
+    [ -z "$(find "$state/updated" -mmin -60 2>/dev/null)" ] || return 0
+    mkdir -p "$state/state/lists/partial" "$state/cache/archives/partial"
+    codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    printf '%s http://deb.debian.org/debian %s main\n' deb "${codename:-stable}" deb-src "${codename:-stable}" \
+        >"$state/sources.list"
+    private_apt update
+    touch "$state/updated"
+}
+
+# Unpacks a file of a Debian package: get_package PACKAGE FILE TO.
+get_package() {
+    update_apt
+    (cd "$work" && private_apt download "$1" && dpkg -x "$1"_*.deb package)
+    cp "$work/package/$2" "$3"
+}
+
 # Unpacks what the author of a Debian source package wrote into $work/source. apt checks the sums.
 get_source() {
-    has apt-get || die "$1 is built from Debian's source package, and there is no apt-get here"
     mkdir -p "$work/source"
-    source_apt apt-get -qq update
-    (cd "$work" && source_apt apt-get -qq --download-only source "$1")
+    update_apt
+    (cd "$work" && private_apt --download-only source "$1")
     tar -x -f "$(echo "$work"/*.orig.tar.*)" -C "$work/source" --strip-components 1
 }
 
@@ -39,9 +54,10 @@ link() {
     "$@" 2>"$work/said" || { cat "$work/said" >&2; return 1; }
 }
 
-make_busybox() {
-    cp /bin/busybox "$1"
-}
+make_busybox() { get_package busybox-static bin/busybox "$1"; }
+make_bash() { get_package bash-static bin/bash-static "$1"; }
+make_zsh() { get_package zsh-static bin/zsh-static "$1"; }
+make_e2fsck() { get_package e2fsck-static sbin/e2fsck.static "$1"; }
 
 make_memtester() {
     get_source memtester
@@ -88,22 +104,25 @@ rust() {
 make_standard-gnu() { rust "$1" gnu; }
 make_standard-musl() { rust "$1" musl; }
 
-# Makes one program, unless it is there and neither this script nor its own source has changed since.
+# Makes one program, unless it is there and neither its recipe here nor a source of tests/programs/real has changed since.
 build() {
-    local name=$1 stamp sources=scripts/programs.sh
-    case $name in
-    heavy-*) sources+=" $real/heavy.c" ;;
-    everything) sources+=" $real/everything.cc" ;;
-    standard-*) sources+=" $real/standard.rs" ;;
-    esac
-    # shellcheck disable=SC2086  # names without blanks
-    stamp=$(cat $sources | sha256sum)
+    local name=$1 stamp status
+    stamp=$({
+        declare -f "make_$name"
+        case $name in heavy-* | everything | standard-*) cat "$real/${name%%-*}".* ;; esac
+    } | sha256sum)
     if ! [ -x "$cache/$name" ] || [ "$stamp" != "$(cat "$cache/$name.stamp" 2>/dev/null)" ]; then
         say "making $name"
         work=$(mktemp -d)
-        # In a shell of its own, for the right side of || switches `set -e` off, and so would an `if`.
-        (set -e; "make_$name" "$work/$name") || true
-        [ -x "$work/$name" ] || { rm -rf "$work"; die "$name could not be made; scripts/setup.sh tests installs what it needs"; }
+        # Neither `if` nor `||`: each would switch `set -e` off in the recipe.
+        set +e
+        (set -e; "make_$name" "$work/$name")
+        status=$?
+        set -e
+        if [ "$status" -ne 0 ]; then
+            rm -rf "$work"
+            die "$name could not be made; scripts/setup.sh tests installs what it needs"
+        fi
         mv "$work/$name" "$cache/$name"
         echo "$stamp" >"$cache/$name.stamp"
         rm -rf "$work"

@@ -16,9 +16,6 @@ case ${1:-} in
 '') ;;
 tests)
     lib=/usr/lib/x86_64-linux-gnu
-    if ! [ -x /bin/busybox ] || ldd /bin/busybox >/dev/null 2>&1; then
-        packages+=(busybox-static)
-    fi
     has g++ || packages+=(g++)
     has make || packages+=(make)
     has musl-gcc || packages+=(musl-tools)
