@@ -86,8 +86,12 @@ pub struct VmaEntry {
     pub pss_dirty: u64,
     /// PTEs that map the zero page (not in rss).
     pub zero: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Device of the file as Linux's dev_t: major number << 20 | minor number. 0 for anonymous memory.
+    pub device: u32,
+    /// Of `pss`: anonymous memory.
+    pub pss_anon: u64,
+    /// Of `pss`: shared memory (tmpfs, shared anonymous).
+    pub pss_shmem: u64,
 }
 
 /// The machine's memory as a whole, in pages; `zone_count` [`ZoneEntry`]s follow.
@@ -120,6 +124,10 @@ pub struct MemHeader {
     pub kernel_stack: u64,
     /// Pages promised to programs (Committed_AS).
     pub committed: u64,
+    /// Pages that may be promised where overcommit is off (CommitLimit).
+    pub commit_limit: u64,
+    /// Locked pages (Mlocked).
+    pub locked: u64,
 }
 
 /// Orders a zone's free lists have: 0 to 10.
@@ -147,6 +155,8 @@ pub struct ZoneEntry {
     pub free: u64,
     /// Watermarks min, low, high.
     pub watermark: [u64; 3],
+    /// What is kept in addition from requests that could be met in a higher zone, by the highest zone they may use.
+    pub lowmem_reserve: [u64; 4],
     /// Free blocks of each order.
     pub free_blocks: [u64; ORDERS],
 }
@@ -162,6 +172,6 @@ pub struct MissingSyscall {
 }
 
 const _: () = assert!(size_of::<MmHeader>() == 160);
-const _: () = assert!(size_of::<VmaEntry>() == 96);
-const _: () = assert!(size_of::<MemHeader>() == 96);
-const _: () = assert!(size_of::<ZoneEntry>() == 160);
+const _: () = assert!(size_of::<VmaEntry>() == 112);
+const _: () = assert!(size_of::<MemHeader>() == 112);
+const _: () = assert!(size_of::<ZoneEntry>() == 192);

@@ -6,7 +6,7 @@ use pagelab_abi::{
     vmstat,
 };
 
-use pagelab_mm::text::{self, Names};
+use pagelab_mm::text::{self, Names, Sink};
 use rusqlite::{Connection, params};
 use zerocopy::FromBytes;
 
@@ -103,7 +103,7 @@ impl Rows<'_> {
         }
         self.text("maps", |w| text::maps(w, &vmas, name))?;
         self.text("smaps", |w| text::smaps(w, &vmas, name))?;
-        self.text("status", |w| text::status(w, &header))?;
+        self.text("status", |w| text::status(w, &header, None))?;
         Ok(vmas.len() == header.vma_count as usize)
     }
 
@@ -181,11 +181,7 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn text(
-        &self,
-        name: &str,
-        render: impl FnOnce(&mut dyn std::fmt::Write) -> std::fmt::Result,
-    ) -> rusqlite::Result<()> {
+    fn text(&self, name: &str, render: impl FnOnce(&mut dyn Sink) -> std::fmt::Result) -> rusqlite::Result<()> {
         let mut text = BoundedText::default();
         // A text that meets its bound is kept as far as it goes.
         let _ = render(&mut text);
@@ -238,7 +234,7 @@ mod tests {
             let mut halves = Halves::default();
             for (record, (kind, bytes)) in (1..).zip(snapshots) {
                 let origin = Origin { record, tsc: u64::MAX, pid: 1, moment: 2 };
-                store(&conn, origin, SnapshotKind(kind), &bytes, &|_| Some("name"), &mut halves).expect("rows");
+                store(&conn, origin, SnapshotKind(kind), &bytes, &|_| Some(b"name"), &mut halves).expect("rows");
             }
         }
     }

@@ -302,7 +302,7 @@ impl Writer {
                     snapshot::Origin { record: position, tsc: record.tsc, pid: record.pid, moment: bulk.moment.0 };
                 let kind = SnapshotKind(bulk.name);
                 let decoder = &self.decoder;
-                let name = |id| decoder.string(id);
+                let name = |id| decoder.string(id).map(str::as_bytes);
                 self.rows += 1;
                 if snapshot::store(&self.conn, origin, kind, &bytes, &name, &mut self.halves)? {
                     return Ok(());

@@ -152,6 +152,11 @@ impl Zone {
             managed: self.managed,
             free: self.free,
             watermark: [self.watermarks.min, self.watermarks.low, self.watermarks.high],
+            // Zone Movable has no frames, so that it adds nothing.
+            lowmem_reserve: {
+                let [dma, dma32, normal] = self.watermarks.lowmem_reserve;
+                [dma, dma32, normal, normal]
+            },
             free_blocks: self.lists.map(|list| list.count.into()),
             ..ZoneEntry::default()
         }

@@ -35,6 +35,7 @@ pub use mmap::Mapped;
 pub use mremap::{MremapRequest, Remapped};
 pub use populate::{Populate, pages};
 pub use request::{MmapRequest, huge_page_error, map, prot, remap};
+pub use snapshot::{ROOT_DEVICE, SHMEM_DEVICE};
 pub use stack::GrowRefusal;
 pub use usage::{Limit, Limits, Usage};
 

@@ -10,6 +10,11 @@ use crate::{
     vma::FileId,
 };
 
+/// Device of the root file system, which is Linux's number for rootfs: 0:2.
+pub const ROOT_DEVICE: u32 = 2;
+/// Device of shared memory, which is Linux's number for its internal tmpfs: 0:1.
+pub const SHMEM_DEVICE: u32 = 1;
+
 impl AddressSpace {
     /// The address space as a whole. `comm` is the program's base name, `text_bytes` the size of its text.
     pub fn snapshot_header(&self, comm: [u8; 16], text_bytes: u64) -> MmHeader {
@@ -41,27 +46,34 @@ impl AddressSpace {
     /// The VMA in a slot, with what a walk over its page-table entries finds. `vmas.first` is the slot to begin with,
     /// each VMA's `next` the one after.
     pub fn snapshot_vma<M: Machine, T: Trace>(&self, cx: &Context<M, T>, slot: Slot) -> VmaEntry {
+        let mut entry = self.vma_entry(cx, slot);
+        let pages = cx.machine.pages();
+        self.tables.walk_range(&cx.machine, entry.start, entry.end, |_, pte| {
+            if pte.is_special() {
+                entry.zero += 1;
+            } else if pte.is_mapped() {
+                count_page(&mut entry, pte, &pages[pte.pfn().index()]);
+            }
+        });
+        entry
+    }
+
+    /// The VMA in a slot as `maps` shows it, without any count of pages.
+    pub fn vma_entry<M: Machine, T: Trace>(&self, cx: &Context<M, T>, slot: Slot) -> VmaEntry {
         let vma = cx.vma(slot);
-        let (offset, inode) =
-            if vma.is_anonymous() { (0, 0) } else { (vma.pgoff << PAGE_SHIFT, cx.file(FileId(vma.file)).inode) };
         let mut entry = VmaEntry {
             start: vma.start,
             end: vma.end,
-            offset,
-            inode,
             name: self.name_of(cx, vma),
             bits: vma.flags().bits(),
             ..VmaEntry::default()
         };
-        let pages = cx.machine.pages();
-        self.tables.walk_range(&cx.machine, vma.start, vma.end, |_, pte| {
-            if pte.is_special() {
-                entry.zero += 1;
-            } else {
-                let page = &pages[pte.pfn().index()];
-                count_page(&mut entry, pte, page);
-            }
-        });
+        if !vma.is_anonymous() {
+            let file = cx.file(FileId(vma.file));
+            entry.offset = vma.pgoff << PAGE_SHIFT;
+            entry.inode = file.inode;
+            entry.device = if file.is_shmem() { SHMEM_DEVICE } else { ROOT_DEVICE };
+        }
         entry
     }
 }
@@ -72,9 +84,14 @@ fn count_page(entry: &mut VmaEntry, pte: Pte, page: &Page) {
     let anonymous = page.is_anonymous();
     let dirty = pte.is_dirty() || !anonymous && page.private & Page::DIRTY != 0;
     entry.rss += 1;
-    entry.anonymous += u32::from(anonymous);
     entry.referenced += u32::from(pte.is_accessed());
     entry.pss += share;
+    if anonymous {
+        entry.anonymous += 1;
+        entry.pss_anon += share;
+    } else if page.owner == Owner::Shmem {
+        entry.pss_shmem += share;
+    }
     if dirty {
         entry.pss_dirty += share;
     }

@@ -1,82 +1,153 @@
-//! `/proc/meminfo` and `/proc/vmstat`: the machine's memory as a whole.
+//! `/proc/meminfo`: the machine's memory as a whole.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
-use pagelab_abi::{
-    snapshot::{MemHeader, ZoneEntry},
-    vmstat::NAMES,
-};
+use pagelab_abi::snapshot::{MemHeader, ZoneEntry};
 
-use super::kb;
+use super::{Sink, kb, kilobytes, out::Out};
 
 /// Kilobytes of the vmalloc area: 32 TiB less the byte that Linux's own arithmetic loses.
 const VMALLOC_TOTAL_KB: u64 = (1 << 35) - 1;
+/// Kilobytes of a huge page, by which the direct map goes.
+const HUGE_PAGE_KB: u64 = 2048;
 
-/// `/proc/meminfo`.
-pub fn meminfo(w: &mut dyn Write, memory: &MemHeader, zones: &[ZoneEntry]) -> fmt::Result {
-    let table: [(&str, u64); 22] = [
-        ("MemTotal:", kb(memory.managed)),
-        ("MemFree:", kb(memory.free)),
-        ("MemAvailable:", kb(available(memory, zones))),
-        ("Buffers:", 0),
-        ("Cached:", kb(memory.file)),
-        ("SwapCached:", 0),
-        ("SwapTotal:", 0),
-        ("SwapFree:", 0),
-        ("AnonPages:", kb(memory.anon)),
-        ("Mapped:", kb(memory.mapped)),
-        ("Shmem:", kb(memory.shmem)),
-        ("KReclaimable:", 0),
-        ("Slab:", kb(memory.slab)),
-        ("SReclaimable:", 0),
-        ("SUnreclaim:", kb(memory.slab)),
-        ("KernelStack:", kb(memory.kernel_stack)),
-        ("PageTables:", kb(memory.page_tables)),
-        // Linux's default overcommit_ratio is 50 percent; there is no swap to add.
-        ("CommitLimit:", kb(memory.managed / 2)),
-        ("Committed_AS:", kb(memory.committed)),
-        ("VmallocTotal:", VMALLOC_TOTAL_KB),
-        ("AnonHugePages:", 0),
-        ("Hugepagesize:", 2048),
+/// The lines up to the vmalloc area.
+static FIRST: [[u8; kilobytes::LINE]; 33] = kilobytes::lines([
+    "MemTotal:",
+    "MemFree:",
+    "MemAvailable:",
+    "Buffers:",
+    "Cached:",
+    "SwapCached:",
+    "Active:",
+    "Inactive:",
+    "Active(anon):",
+    "Inactive(anon):",
+    "Active(file):",
+    "Inactive(file):",
+    "Unevictable:",
+    "Mlocked:",
+    "SwapTotal:",
+    "SwapFree:",
+    "Dirty:",
+    "Writeback:",
+    "AnonPages:",
+    "Mapped:",
+    "Shmem:",
+    "KReclaimable:",
+    "Slab:",
+    "SReclaimable:",
+    "SUnreclaim:",
+    "KernelStack:",
+    "PageTables:",
+    "SecPageTables:",
+    "NFS_Unstable:",
+    "Bounce:",
+    "WritebackTmp:",
+    "CommitLimit:",
+    "Committed_AS:",
+]);
+
+/// The lines after it, up to those that count huge pages.
+static SECOND: [[u8; kilobytes::LINE]; 8] = kilobytes::lines([
+    "VmallocUsed:",
+    "VmallocChunk:",
+    "Percpu:",
+    "AnonHugePages:",
+    "ShmemHugePages:",
+    "ShmemPmdMapped:",
+    "FileHugePages:",
+    "FilePmdMapped:",
+]);
+
+/// The last lines.
+static LAST: [[u8; kilobytes::LINE]; 5] =
+    kilobytes::lines(["Hugepagesize:", "Hugetlb:", "DirectMap4k:", "DirectMap2M:", "DirectMap1G:"]);
+
+/// `/proc/meminfo`. What the guest does not have (swap, huge pages, a disk to write to) is 0.
+///
+/// # Errors
+/// The sink's.
+pub fn meminfo(sink: &mut dyn Sink, memory: &MemHeader, zones: &[ZoneEntry]) -> fmt::Result {
+    let lru = Lru::of(memory);
+    let inactive = lru.inactive_anon.saturating_add(lru.inactive_file);
+    let mut out = Out::new(sink);
+    let first = [
+        memory.managed,
+        memory.free,
+        available(memory, zones),
+        0,
+        memory.file,
+        0,
+        0,
+        inactive,
+        0,
+        lru.inactive_anon,
+        0,
+        lru.inactive_file,
+        lru.unevictable,
+        lru.unevictable,
+        0,
+        0,
+        0,
+        0,
+        memory.anon,
+        memory.mapped,
+        memory.shmem,
+        0,
+        memory.slab,
+        0,
+        memory.slab,
+        memory.kernel_stack,
+        memory.page_tables,
+        0,
+        0,
+        0,
+        0,
+        memory.commit_limit,
+        memory.committed,
     ];
-    for (name, value) in table {
-        writeln!(w, "{name:<16}{value:>8} kB")?;
-    }
-    Ok(())
+    kilobytes::put(&mut out, &FIRST, &first.map(kb));
+    out.text("VmallocTotal:   ");
+    out.decimal_right(VMALLOC_TOTAL_KB, 8);
+    out.text(" kB\n");
+    kilobytes::put(&mut out, &SECOND, &[0; 8]);
+    out.text(
+        "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n",
+    );
+    let direct = kb(memory.ram).next_multiple_of(HUGE_PAGE_KB);
+    kilobytes::put(&mut out, &LAST, &[HUGE_PAGE_KB, 0, 0, direct, 0]);
+    out.finish()
 }
 
-/// Pages a program could still get without swapping, by Linux's estimate: the free ones above the high watermarks, and
-/// the page cache but for the part (half of it, at most the low watermarks) that is better kept.
+/// The lists that reclaim would go through. Nothing ages yet: every page that could be reclaimed is on an inactive
+/// list, where Linux puts a new one.
+pub(super) struct Lru {
+    pub(super) inactive_anon: u64,
+    pub(super) inactive_file: u64,
+    pub(super) unevictable: u64,
+}
+
+impl Lru {
+    /// Locked pages are nearly always anonymous, and are taken for such.
+    pub(super) fn of(memory: &MemHeader) -> Lru {
+        let anon = memory.anon.saturating_add(memory.shmem);
+        let unevictable = memory.locked.min(anon);
+        Lru { inactive_anon: anon - unevictable, inactive_file: memory.file.saturating_sub(memory.shmem), unevictable }
+    }
+}
+
+/// Pages a program could still get without swapping, by Linux's estimate: the free ones above the reserves (of each
+/// zone its high watermark and the most it keeps for other requests), and the page cache but for the part (half of it,
+/// at most the low watermarks) that is better kept.
 fn available(memory: &MemHeader, zones: &[ZoneEntry]) -> u64 {
-    let sum = |index: usize| zones.iter().map(|zone| zone.watermark[index]).fold(0, u64::saturating_add);
-    let (low, reserve) = (sum(1), sum(2));
-    let kept = (memory.file / 2).min(low);
-    memory.free.saturating_add(memory.file - kept).saturating_sub(reserve)
-}
-
-/// `/proc/vmstat`: first the counts of pages as they are now, then the event counters, which are `counters` in the
-/// order of [`pagelab_abi::vmstat::Counter`].
-pub fn vmstat(w: &mut dyn Write, memory: &MemHeader, zones: &[ZoneEntry], counters: &[u64]) -> fmt::Result {
-    let free = zones.iter().map(|zone| zone.free).fold(0, u64::saturating_add);
-    writeln!(w, "nr_free_pages {free}")?;
-    for (name, value) in node_statistics(memory) {
-        writeln!(w, "{name} {value}")?;
-    }
-    for (name, value) in NAMES.iter().zip(counters) {
-        writeln!(w, "{name} {value}")?;
-    }
-    Ok(())
-}
-
-/// The per-node counts of pages, in Linux's order; nr_kernel_stack is in kilobytes there.
-pub(super) fn node_statistics(memory: &MemHeader) -> [(&'static str, u64); 7] {
-    [
-        ("nr_slab_unreclaimable", memory.slab),
-        ("nr_anon_pages", memory.anon),
-        ("nr_mapped", memory.mapped),
-        ("nr_file_pages", memory.file),
-        ("nr_shmem", memory.shmem),
-        ("nr_kernel_stack", kb(memory.kernel_stack)),
-        ("nr_page_table_pages", memory.page_tables),
-    ]
+    let sum = |of: fn(&ZoneEntry) -> u64| zones.iter().map(of).fold(0, u64::saturating_add);
+    let low = sum(|zone| zone.watermark[1]);
+    let reserve = sum(|zone| {
+        let kept = zone.lowmem_reserve.iter().copied().max().unwrap_or(0);
+        kept.saturating_add(zone.watermark[2]).min(zone.managed)
+    });
+    let cache = memory.file.saturating_sub(memory.shmem);
+    let kept = (cache / 2).min(low);
+    memory.free.saturating_add(cache - kept).saturating_sub(reserve)
 }
