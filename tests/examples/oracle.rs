@@ -7,7 +7,7 @@ use pagelab_tests::{
     compile_oracle,
     oracle::{
         CASES, Outcome, Side,
-        sequence::{Found, Search, read_script},
+        sequence::{EPISODE_LENGTH, Found, Random, Search, read_script, script},
     },
 };
 use tempfile::TempDir;
@@ -24,6 +24,7 @@ struct Options {
     timeout: u32,
     itself: bool,
     list: bool,
+    print: bool,
     lab_options: Vec<String>,
 }
 
@@ -42,6 +43,7 @@ fn options() -> Result<Options, String> {
             "--timeout" => options.timeout = number(&value()?)?,
             "--lab-option" => options.lab_options.push(value()?),
             "--itself" => options.itself = true,
+            "--print" => options.print = true,
             "--list" => options.list = true,
             _ => return Err(format!("unknown option {name}")),
         }
@@ -69,6 +71,16 @@ fn examine(options: &Options) -> Result<bool, String> {
     if options.list {
         for case in CASES {
             println!("{:<20} {}", case.name, case.about);
+        }
+        return Ok(true);
+    }
+    if options.print {
+        for &seed in &options.seeds {
+            let mut random = Random::new(seed);
+            let count = options.random.unwrap_or(0).div_ceil(options.seeds.len().max(1));
+            script(&mut random, options.episode.unwrap_or(EPISODE_LENGTH), count)
+                .iter()
+                .for_each(|operation| println!("{operation}"));
         }
         return Ok(true);
     }

@@ -30,6 +30,9 @@ const NORESERVE: u64 = 0x4000;
 const POPULATE: u64 = 0x8000;
 const FIXED_NOREPLACE: u64 = 0x10_0000;
 
+/// Operations from one reset to the next, unless it is said otherwise.
+pub const EPISODE_LENGTH: usize = 150;
+
 /// Numbers from a seed: SplitMix64.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -64,6 +67,15 @@ struct Scene<'a> {
     random: &'a mut Random,
     /// Where ranges began and ended, in pages.
     edges: Vec<u64>,
+}
+
+/// Episodes one after the other, `length` operations in all.
+pub fn script(random: &mut Random, episode_length: usize, length: usize) -> Vec<Operation> {
+    let mut script = Vec::new();
+    while script.len() < length {
+        script.extend(episode(random, episode_length.min(length - script.len())));
+    }
+    script
 }
 
 /// A reset and operations after it, `length` in all, with the state told now and then and at the end.

@@ -7,7 +7,7 @@ mod search;
 mod shrink;
 mod transcript;
 
-pub use generate::{Random, episode};
+pub use generate::{EPISODE_LENGTH, Random, episode, script};
 pub use operation::{Operation, read_script};
 pub use search::{Found, Progress, Search};
 pub use shrink::shrink;

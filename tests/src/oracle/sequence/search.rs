@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Operation, Random, Transcript, episode, first_difference, shrink};
+use super::{EPISODE_LENGTH, Operation, Random, Transcript, first_difference, script, shrink};
 use crate::oracle::{Said, Side};
 
 /// Operations in one run of the lab.
@@ -48,7 +48,7 @@ impl Search {
     /// `program` is the compiled `sequence.c`.
     pub fn new(program: PathBuf, lab: Side) -> Search {
         let folder = TempDir::new().expect("a temporary folder");
-        Search { program, lab, folder, episode_length: 150 }
+        Search { program, lab, folder, episode_length: EPISODE_LENGTH }
     }
 
     /// Runs `count` random operations of a seed; ends at the first difference, shrunk.
@@ -59,11 +59,8 @@ impl Search {
         let mut random = Random::new(seed);
         let mut progress = Progress::default();
         while progress.operations < count {
-            let mut script = Vec::new();
-            let room = OPERATIONS_PER_RUN.min(count - progress.operations);
-            while script.len() < room {
-                script.extend(episode(&mut random, self.episode_length.min(room - script.len())));
-            }
+            let length = OPERATIONS_PER_RUN.min(count - progress.operations);
+            let script = script(&mut random, self.episode_length, length);
             progress.runs += 1;
             if let Some(at) = self.difference(&script)? {
                 progress.operations += at;
