@@ -15,13 +15,15 @@ Runs the same static C programs natively and in the lab, and compares what they 
   scripts/oracle.sh --list                                  the cases and what they are about
 
 Options:
-  --rig              in the AMD rig, on its Linux (see scripts/nested-vm.sh); otherwise on this machine
+  --rig              the lab in the AMD rig (see scripts/nested-vm.sh); Linux's answers are this machine's all the same, since
+                     the rig's Linux is an older one
   --filter TEXT      only cases whose name contains TEXT
   --random N         random operations of memory calls and touches; the first difference of each seed is shrunk
   --seeds A,B,C      where the random operations come from [default: 1,2,3]
   --episode N        operations from one reset to the next [default: 150]
   --script FILE      runs the operations in FILE; a difference is shrunk
   --itself           Linux against itself: shows what its answers depend on besides the script
+  --print            the scripts of the seeds, instead of running them
   --lab-option X     an option for `pagelab run` (repeatable)
   --timeout SECONDS  the longest time one run of the lab may take [default: 600]
 
@@ -66,6 +68,10 @@ export CARGO_PROFILE_DEV_DEBUG=false CARGO_INCREMENTAL=0
 "${build[@]}" --target "$target"
 built=$folder/$target/debug
 "$built/examples/compile_programs" "$scratch/programs" oracle
+mkdir "$scratch/answers"
+# Linux against itself: what differs then is no answer. It says nothing unless it fails.
+PAGELAB_TEST_PROGRAMS=$scratch/programs "$built/examples/oracle" --record "$scratch/answers" "${args[@]}" >"$scratch/recorded" ||
+    { cat "$scratch/recorded" >&2; die "Linux does not answer twice alike"; }
 scripts/nested-vm.sh "$rig" --memory 2G --timeout "${PAGELAB_ORACLE_LIMIT:-3600}" --env PAGELAB_TEST_PROGRAMS=/programs \
-    --copy "$built/pagelab-under-test:/pagelab" --copy "$scratch/programs:/programs" \
-    --exec "$built/examples/oracle" -- --pagelab /pagelab "${args[@]}"
+    --copy "$built/pagelab-under-test:/pagelab" --copy "$scratch/programs:/programs" --copy "$scratch/answers:/answers" \
+    --exec "$built/examples/oracle" -- --pagelab /pagelab --answers /answers "${args[@]}"

@@ -26,6 +26,8 @@ struct Options {
     list: bool,
     print: bool,
     lab_options: Vec<String>,
+    record: Option<PathBuf>,
+    answers: Option<PathBuf>,
 }
 
 fn options() -> Result<Options, String> {
@@ -42,6 +44,8 @@ fn options() -> Result<Options, String> {
             "--script" => options.script = Some(value()?.into()),
             "--timeout" => options.timeout = number(&value()?)?,
             "--lab-option" => options.lab_options.push(value()?),
+            "--record" => options.record = Some(value()?.into()),
+            "--answers" => options.answers = Some(value()?.into()),
             "--itself" => options.itself = true,
             "--print" => options.print = true,
             "--list" => options.list = true,
@@ -93,11 +97,18 @@ fn examine(options: &Options) -> Result<bool, String> {
         }),
         (false, None) => Err("which pagelab? --pagelab FILE".to_owned()),
     };
+    let linux = match (&options.record, &options.answers) {
+        (Some(folder), _) => Side::Recording(folder.clone()),
+        (_, Some(folder)) => Side::Recorded(folder.clone()),
+        _ => Side::Native,
+    };
+    // Where answers are recorded there may be no lab.
+    let lab = || if options.record.is_some() { Ok(Side::Native) } else { lab() };
     let folder = TempDir::new().map_err(|error| error.to_string())?;
     if options.random.is_none() && options.script.is_none() {
-        return cases(options, &lab()?, &folder);
+        return cases(options, &linux, &lab()?, &folder);
     }
-    let mut search = Search::new(compile_oracle(folder.path(), "sequence"), lab()?);
+    let mut search = Search::new(compile_oracle(folder.path(), "sequence"), linux, lab()?);
     search.episode_length = options.episode.unwrap_or(search.episode_length);
     if let Some(file) = &options.script {
         let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -112,10 +123,10 @@ fn examine(options: &Options) -> Result<bool, String> {
     random(options, &search)
 }
 
-fn cases(options: &Options, lab: &Side, folder: &TempDir) -> Result<bool, String> {
+fn cases(options: &Options, linux: &Side, lab: &Side, folder: &TempDir) -> Result<bool, String> {
     let (mut equal, mut different, mut skipped) = (0, Vec::new(), 0);
     for case in CASES.iter().filter(|case| case.name.contains(&options.filter)) {
-        match case.compare(folder.path(), lab) {
+        match case.compare(folder.path(), linux, lab) {
             Outcome::Equal(lines) => {
                 equal += 1;
                 println!("equal      {:<20} {lines:>5} lines  {}", case.name, case.about);

@@ -25,8 +25,6 @@ int main(void) {
 
     // Across mappings of several kinds.
     int fd = scratch_file(4 * PAGE), readonly;
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     fresh(0, 1, RW);
     PLACE(mmap(AT(1), PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0));
     PLACE(mmap(AT(2), PAGE, R, MAP_PRIVATE | MAP_FIXED, fd, PAGE));
@@ -38,12 +36,11 @@ int main(void) {
     clear();
 
     // A file that is open for reading only cannot become writable where it is shared.
-    snprintf(path, sizeof path, "/tmp/oracle-ro-%d", getpid());
     close(fd);
-    fd = open(path, O_RDWR | O_CREAT, 0600);
+    fd = open("both", O_RDWR | O_CREAT, 0600);
     TRY(ftruncate(fd, 4 * PAGE));
-    readonly = open(path, O_RDONLY);
-    unlink(path);
+    readonly = open("both", O_RDONLY);
+    unlink("both");
     PLACE(mmap(AT(0), PAGE, RW, MAP_SHARED | MAP_FIXED, readonly, 0));
     PLACE(mmap(AT(0), PAGE, R, MAP_SHARED | MAP_FIXED, readonly, 0));
     fresh(1, 1, R);

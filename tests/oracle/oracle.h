@@ -188,7 +188,7 @@ static inline char *whole_file(const char *path) {
     return text;
 }
 
-// The window's rows of /proc/self/maps, without device and inode.
+// The window's rows of /proc/self/maps, without device, inode and folder.
 static inline void show_maps(const char *when) {
     char *rest = whole_file("/proc/self/maps");
     printf("maps %s:\n", when);
@@ -198,7 +198,8 @@ static inline void show_maps(const char *when) {
         if (sscanf(line, "%lx-%lx %4s %lx %*s %lu %63[^\n]", &start, &end, rights, &offset, &inode, name) < 5) {
             printf("  not understood: %s\n", line);
         } else if (start >= WINDOW && start < WINDOW + WINDOW_SIZE) {
-            printf("  %lx-%lx %s %lx%s%s\n", start - WINDOW, end - WINDOW, rights, offset, *name ? " " : "", name);
+            const char *file = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+            printf("  %lx-%lx %s %lx%s%s\n", start - WINDOW, end - WINDOW, rights, offset, *file ? " " : "", file);
         }
     }
 }
@@ -283,12 +284,11 @@ static inline void begin(void) {
     catch_touches();
 }
 
-// A file of its own, already without a name, of so many bytes: page N is filled with 'a' + N.
+// A file in the current folder, already without a name, of so many bytes: page N is filled with 'a' + N.
 static inline int scratch_file(size_t length) {
-    char name[64], page[PAGE];
-    snprintf(name, sizeof name, "/tmp/oracle-%d", getpid());
-    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    if (fd < 0 || unlink(name)) {
+    char page[PAGE];
+    int fd = open("scratch", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0 || unlink("scratch")) {
         told("scratch file", -1);
         exit(3);
     }

@@ -311,12 +311,10 @@ static void run(char letter, const uint64_t *n) {
 int main(void) {
     begin();
     heap = ((uintptr_t)sbrk(0) + PAGE - 1) & -PAGE;
-    char name[64];
-    snprintf(name, sizeof name, "/tmp/oracle-sequence-%d", getpid());
     files[0] = memfd_create("sequence", 0);
-    files[1] = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    files[2] = open(name, O_RDONLY);
-    unlink(name);
+    files[1] = open("scratch", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    files[2] = open("scratch", O_RDONLY);
+    unlink("scratch");
     pagemap = open("/proc/self/pagemap", O_RDONLY);
     if (files[0] < 0 || files[1] < 0 || files[2] < 0 || pagemap < 0) {
         put("a file cannot be opened\n");

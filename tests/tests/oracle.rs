@@ -10,7 +10,7 @@ fn side() -> Side {
 }
 
 fn equal(lab: &Lab, case: &Case) {
-    match case.compare(lab.folder(), &side()) {
+    match case.compare(lab.folder(), &Side::Native, &side()) {
         Outcome::Equal(lines) => assert!(lines > 1, "{}: {lines} lines", case.name),
         Outcome::Different(text) => panic!("{}: {text}", case.name),
         // The rig's summary counts it by this line.
@@ -69,7 +69,7 @@ cases! {
 #[test]
 fn random_operations() {
     let lab = lab!();
-    let search = Search::new(compile_oracle(lab.folder(), "sequence"), side());
+    let search = Search::new(compile_oracle(lab.folder(), "sequence"), Side::Native, side());
     let (progress, found) = search.seed(1, 600).expect("both sides come to the end");
     if let Some(found) = found {
         panic!("after {} operations, shrunk to:\n{}", found.length, found.text);

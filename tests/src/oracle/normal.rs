@@ -18,7 +18,14 @@ struct Row<'a> {
     name: &'a str,
 }
 
-/// The text with its rows of maps made comparable. `program` is the path of the program that printed it.
+impl Row<'_> {
+    /// Whether it maps the program's file, wherever that lies.
+    fn is_of(&self, program: &str) -> bool {
+        self.name.rsplit_once('/').is_some_and(|(_, name)| name == program)
+    }
+}
+
+/// The text with its rows of maps made comparable. `program` is the file name of the program that printed it.
 pub fn normalise(text: &str, program: &str) -> String {
     let rows: Vec<Row<'_>> = text.lines().filter_map(row).collect();
     let mut out = String::new();
@@ -28,7 +35,7 @@ pub fn normalise(text: &str, program: &str) -> String {
             Some(row) => {
                 let (base, name, down) = base(&row, &rows, program);
                 let file = if row.file { "file" } else { "anonymous" };
-                let shown = if row.name == program { "PROGRAM" } else { row.name };
+                let shown = if row.is_of(program) { "PROGRAM" } else { row.name };
                 let (start, end) = match down {
                     true => (format!("-{:x}", base - row.start), format!("-{:x}", base - row.end)),
                     false => (format!("+{:x}", row.start - base), format!("+{:x}", row.end - base)),
@@ -48,9 +55,8 @@ pub fn normalise(text: &str, program: &str) -> String {
 
 /// What a row's place is told from: the base, its name, and whether distances count downwards.
 fn base(row: &Row<'_>, rows: &[Row<'_>], program: &str) -> (u64, &'static str, bool) {
-    let first = |name: &str| rows.iter().filter(|row| row.name == name).map(|row| row.start).min();
-    let heap = first("[heap]");
-    let image = first(program);
+    let heap = rows.iter().filter(|row| row.name == "[heap]").map(|row| row.start).min();
+    let image = rows.iter().filter(|row| row.is_of(program)).map(|row| row.start).min();
     if row.name == "[stack]" {
         return (row.end, "stack", true);
     }
@@ -66,7 +72,7 @@ fn base(row: &Row<'_>, rows: &[Row<'_>], program: &str) -> (u64, &'static str, b
         return (image, "program", false);
     }
     let others = rows.iter().filter(|other| {
-        !LINUXS_OWN.contains(&other.name) && other.name != "[stack]" && other.name != "[heap]" && other.name != program
+        !LINUXS_OWN.contains(&other.name) && !["[stack]", "[heap]"].contains(&other.name) && !other.is_of(program)
     });
     (others.map(|other| other.end).max().unwrap_or(row.end), "top", true)
 }

@@ -1,7 +1,8 @@
-//! Where a program runs: on this machine's Linux, or in the lab.
+//! Where a program runs: on this machine's Linux, or in the lab; or what it said on another machine's Linux.
 
 use std::{
-    fs::File,
+    fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -26,6 +27,10 @@ pub struct Said {
 pub enum Side {
     /// The Linux that this runs on.
     Native,
+    /// The same, and what is said is written into this folder.
+    Recording(PathBuf),
+    /// What a [`Side::Recording`] has written into this folder, perhaps on another machine.
+    Recorded(PathBuf),
     /// The lab: the command `pagelab`, its options before the program, and the longest time a run may take, in seconds.
     Lab {
         /// The command.
@@ -43,9 +48,20 @@ impl Side {
     /// # Errors
     /// What could not be started.
     pub fn run(&self, program: &Path, stdin: Option<&Path>) -> Result<Said, String> {
+        match self {
+            Side::Recorded(answers) => return recorded(&answers.join(key(program, stdin)?)),
+            Side::Recording(answers) => {
+                let said = Side::Native.run(program, stdin)?;
+                let file = answers.join(key(program, stdin)?);
+                let text = format!("{}\n{}", said.status, said.text);
+                fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+                return Ok(said);
+            }
+            Side::Native | Side::Lab { .. } => {}
+        }
         let folder = TempDir::new().map_err(|error| format!("a temporary folder: {error}"))?;
         let mut command = match self {
-            Side::Native => Command::new(program),
+            Side::Native | Side::Recording(_) | Side::Recorded(_) => Command::new(program),
             Side::Lab { pagelab, options, timeout } => {
                 let mut command = Command::new(pagelab);
                 command.args(["run", "--console", "--record", "none", "-o", "oracle.pagelab"]);
@@ -70,8 +86,25 @@ impl Side {
     /// How messages call it.
     pub fn name(&self) -> &'static str {
         match self {
-            Side::Native => "Linux",
+            Side::Native | Side::Recording(_) | Side::Recorded(_) => "Linux",
             Side::Lab { .. } => "lab",
         }
     }
+}
+
+/// The file of what a program says to an input.
+fn key(program: &Path, stdin: Option<&Path>) -> Result<String, String> {
+    let mut hasher = DefaultHasher::new();
+    if let Some(file) = stdin {
+        fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?.hash(&mut hasher);
+    }
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    Ok(format!("{name}-{:016x}", hasher.finish()))
+}
+
+fn recorded(file: &Path) -> Result<Said, String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("not recorded: {}: {error}", file.display()))?;
+    let (status, text) = text.split_once('\n').ok_or_else(|| format!("{}: cut short", file.display()))?;
+    let status = status.parse().map_err(|_| format!("{}: no status", file.display()))?;
+    Ok(Said { text: text.to_owned(), status, more: format!("as recorded in {}", file.display()) })
 }

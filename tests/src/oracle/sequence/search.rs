@@ -14,6 +14,7 @@ const OPERATIONS_PER_RUN: usize = 4000;
 #[derive(Debug)]
 pub struct Search {
     program: PathBuf,
+    linux: Side,
     lab: Side,
     folder: TempDir,
     /// Operations from one reset to the next.
@@ -46,9 +47,9 @@ pub struct Found {
 
 impl Search {
     /// `program` is the compiled `sequence.c`.
-    pub fn new(program: PathBuf, lab: Side) -> Search {
+    pub fn new(program: PathBuf, linux: Side, lab: Side) -> Search {
         let folder = TempDir::new().expect("a temporary folder");
-        Search { program, lab, folder, episode_length: EPISODE_LENGTH }
+        Search { program, linux, lab, folder, episode_length: EPISODE_LENGTH }
     }
 
     /// Runs `count` random operations of a seed; ends at the first difference, shrunk.
@@ -87,7 +88,7 @@ impl Search {
         let file = self.folder.path().join("script");
         let text: String = script.iter().map(|operation| format!("{operation}\n")).collect();
         fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-        let native = Side::Native.run(&self.program, Some(&file))?;
+        let native = self.linux.run(&self.program, Some(&file))?;
         let linux = Transcript::new(&native.text);
         if native.status != 0 || !linux.answers_all(script) {
             return Err(format!("Linux did not come to the end of {}: {}", self.kept(), native.more));
@@ -108,6 +109,9 @@ impl Search {
 
     /// A script that differs in its last operation, made as short as can be.
     fn found(&self, script: &[Operation]) -> Result<Found, String> {
+        if let Side::Recorded(_) = self.linux {
+            return Err(format!("a difference, which only a Linux that answers can shrink: {}", shown(script)));
+        }
         // What came before the last reset matters only if the rest alone does not differ.
         let start = script.iter().rposition(|operation| operation.letter == 'e').unwrap_or(0);
         let episode = script[start..].to_vec();
@@ -173,4 +177,10 @@ impl Search {
     fn kept(&self) -> String {
         self.folder.path().join("script").display().to_string()
     }
+}
+
+/// The last episode of a script, to be run again by `--script`.
+fn shown(script: &[Operation]) -> String {
+    let start = script.iter().rposition(|operation| operation.letter == 'e').unwrap_or(0);
+    script[start..].iter().map(|operation| format!("\n{operation}")).collect()
 }
