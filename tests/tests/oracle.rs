@@ -2,7 +2,7 @@
 
 use pagelab_tests::{
     Lab, compile_oracle, lab,
-    oracle::{CASES, Case, Outcome, Side, sequence::Search},
+    oracle::{CASES, Case, MERGES_AND_MOVES, Outcome, Side, linux, sequence::Search},
 };
 
 fn side() -> Side {
@@ -69,6 +69,11 @@ cases! {
 #[test]
 fn random_operations() {
     let lab = lab!();
+    let (version, reason) = MERGES_AND_MOVES;
+    if linux() < version {
+        println!("skipped: needs Linux {}.{}: {reason}", version.0, version.1);
+        return;
+    }
     let search = Search::new(compile_oracle(lab.folder(), "sequence"), Side::Native, side());
     let (progress, found) = search.seed(1, 600).expect("both sides come to the end");
     if let Some(found) = found {

@@ -36,11 +36,19 @@ const fn case(name: &'static str, about: &'static str) -> Case {
     Case { name, about, since: None }
 }
 
+const fn since(version: (u32, u32), reason: &'static str, case: Case) -> Case {
+    Case { since: Some((version, reason)), ..case }
+}
+
+/// What [`sequence`](super::sequence)'s answers depend on, too: seen to differ on 6.12, and to hold on 6.18.
+pub const MERGES_AND_MOVES: ((u32, u32), &str) =
+    ((6, 17), "mappings faulted apart merge by way of one between them, and mremap moves several at once");
+
 /// All of them.
 pub const CASES: &[Case] = &[
     case("maps_merge", "neighbours merge, a change in the middle splits"),
     case("mprotect_holes", "mprotect over several mappings and holes"),
-    case("mremap", "grow, shrink, move, duplicate, refusals"),
+    since(MERGES_AND_MOVES.0, MERGES_AND_MOVES.1, case("mremap", "grow, shrink, move, duplicate, refusals")),
     case("noreplace", "MAP_FIXED_NOREPLACE and hints"),
     case("growsdown", "MAP_GROWSDOWN and its gap"),
     case("fault_signals", "si_code and si_addr of SIGSEGV and SIGBUS"),
@@ -54,8 +62,12 @@ pub const CASES: &[Case] = &[
     case("whole_maps", "all of /proc/self/maps"),
     case("minor_faults", "ru_minflt of anonymous memory, without huge pages"),
     case("brk", "brk among holes, walls and limits"),
-    case("errnos", "every memory call with a grid of arguments"),
-    case("mlock", "mlock, mlock2, mlockall, VmLck"),
+    since(
+        (6, 17),
+        "mremap of absurd lengths is EINVAL before anything else",
+        case("errnos", "every memory call with a grid of arguments"),
+    ),
+    since(MERGES_AND_MOVES.0, MERGES_AND_MOVES.1, case("mlock", "mlock, mlock2, mlockall, VmLck")),
     case("msync", "msync and its refusals"),
     case("madvise", "every advice, and holes"),
     case("memfd", "memfd, shared mappings, lengths"),

@@ -9,7 +9,7 @@ pub mod sequence;
 mod side;
 mod version;
 
-pub use case::{CASES, Case, Outcome};
+pub use case::{CASES, Case, MERGES_AND_MOVES, Outcome};
 pub use compare::first_difference;
 pub use normal::normalise;
 pub use side::{Said, Side};
