@@ -1,6 +1,7 @@
 //! What `/proc/PID/maps`, `smaps` and `status` are made of.
 
 use pagelab_abi::{
+    code::Owner,
     layout::{PAGE_SHIFT, PAGE_SIZE},
     snapshot::{MmHeader, VmaEntry},
 };
