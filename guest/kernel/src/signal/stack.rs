@@ -24,7 +24,10 @@ pub(crate) struct StackT {
 pub(crate) struct AltStack(StackT);
 
 impl AltStack {
-    pub(super) const NONE: AltStack = AltStack(StackT { start: 0, flags: SS_DISABLE, padding: 0, size: 0 });
+    /// What a program starts with: none, without a word about it.
+    pub(super) const NONE: AltStack = AltStack(StackT { start: 0, flags: 0, padding: 0, size: 0 });
+    /// One that was switched off.
+    const OFF: AltStack = AltStack(StackT { start: 0, flags: SS_DISABLE, padding: 0, size: 0 });
 
     /// As it goes into a handler's context.
     pub(super) fn saved(&self) -> StackT {
@@ -65,7 +68,9 @@ impl AltStack {
         if self.is_in_use(rsp) {
             return Err(Errno::EPERM);
         }
+        let unchanged = (new.start, new.flags, new.size) == (self.0.start, self.0.flags, self.0.size);
         *self = match new.flags & !SS_AUTODISARM {
+            0 | SS_ONSTACK | SS_DISABLE if unchanged => *self,
             SS_DISABLE => AltStack(StackT { start: 0, flags: new.flags, padding: 0, size: 0 }),
             0 | SS_ONSTACK if new.size < MIN_SIZE => return Err(Errno::ENOMEM),
             0 | SS_ONSTACK => AltStack(StackT { padding: 0, ..new }),
@@ -77,7 +82,7 @@ impl AltStack {
     /// Switches it off when a handler starts, if the program asked for that.
     pub(super) fn disarm(&mut self) {
         if self.0.flags & SS_AUTODISARM != 0 {
-            *self = AltStack::NONE;
+            *self = AltStack::OFF;
         }
     }
 }

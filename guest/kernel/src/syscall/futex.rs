@@ -38,17 +38,18 @@ pub(super) fn futex(kernel: &mut Kernel, &[word, operation, value, timeout, word
             if command == WAIT_BITSET && value3 as u32 == 0 {
                 return Err(Errno::EINVAL);
             }
+            check(kernel, operation, word)?;
             wait(kernel, word, value as u32, deadline)
         }
         WAKE_BITSET if value3 as u32 == 0 => Err(Errno::EINVAL),
-        WAKE | WAKE_BITSET => check(word).map(|()| 0),
+        WAKE | WAKE_BITSET => check(kernel, operation, word).map(|()| 0),
         REQUEUE | CMP_REQUEUE => {
             // The fourth argument is a number here.
             if (value as i32) < 0 || (timeout as i32) < 0 {
                 return Err(Errno::EINVAL);
             }
-            check(word)?;
-            check(word2)?;
+            check(kernel, operation, word)?;
+            check(kernel, operation, word2)?;
             if command == CMP_REQUEUE && user_copy::get::<u32>(kernel, word)? != value3 as u32 {
                 return Err(Errno::EAGAIN);
             }
@@ -58,15 +59,18 @@ pub(super) fn futex(kernel: &mut Kernel, &[word, operation, value, timeout, word
     }
 }
 
-fn check(word: u64) -> core::result::Result<(), Errno> {
+/// A futex that processes may share is known by its page, which must be there to be written.
+fn check(kernel: &mut Kernel, operation: u32, word: u64) -> core::result::Result<(), Errno> {
     if !word.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
-    user_copy::check(word, 4)
+    if operation & PRIVATE != 0 {
+        return user_copy::check(word, 4);
+    }
+    user_copy::frame(kernel, word, true).map(|_| ())
 }
 
 fn wait(kernel: &mut Kernel, word: u64, value: u32, deadline: Option<u64>) -> Result {
-    check(word)?;
     if user_copy::get::<u32>(kernel, word)? != value {
         return Err(Errno::EAGAIN);
     }

@@ -160,6 +160,7 @@ pub(super) fn getsid(kernel: &mut Kernel, &[pid, ..]: &Args) -> Result {
 pub(super) fn setpgid(kernel: &mut Kernel, &[pid, group, ..]: &Args) -> Result {
     let own = kernel.process.pid;
     let (pid, group) = (pid as i32, group as i32);
+    let group = if group == 0 { pid } else { group };
     if group < 0 {
         return Err(Errno::EINVAL);
     }

@@ -125,7 +125,7 @@ fn call(kernel: &mut Kernel, frame: &mut TrapFrame, number: u32, args: &Args) ->
         Syscall::Prctl => prctl::prctl(kernel, args),
         Syscall::Futex => futex::futex(kernel, args),
         Syscall::Wait4 => process::wait4(args),
-        Syscall::Waitid => process::waitid(args),
+        Syscall::Waitid => process::waitid(kernel, args),
         Syscall::Getppid => Ok(u64::from(Identity::PARENT)),
         Syscall::Getuid => identity::real(kernel, Kind::User),
         Syscall::Getgid => identity::real(kernel, Kind::Group),

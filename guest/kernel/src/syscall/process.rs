@@ -86,8 +86,8 @@ pub(super) fn wait4(&[_, _, options, ..]: &Args) -> Result {
     if u64::from(options as u32) & !KNOWN != 0 { Err(Errno::EINVAL) } else { Err(Errno::ECHILD) }
 }
 
-/// As [`wait4`].
-pub(super) fn waitid(&[which, id, _, options, ..]: &Args) -> Result {
+/// As [`wait4`]. What it has to tell is written even where it fails: nothing.
+pub(super) fn waitid(kernel: &mut Kernel, &[which, id, info, options, ..]: &Args) -> Result {
     /// WEXITED, WSTOPPED, WCONTINUED: one of them has to be asked for.
     const STATES: u64 = 4 | 2 | 8;
     /// WNOHANG, WNOWAIT, __WNOTHREAD, __WALL, __WCLONE.
@@ -96,15 +96,19 @@ pub(super) fn waitid(&[which, id, _, options, ..]: &Args) -> Result {
     const P_PID: u32 = 1;
     const P_PGID: u32 = 2;
     let options = u64::from(options as u32);
-    if options & !KNOWN != 0 || options & STATES == 0 {
-        return Err(Errno::EINVAL);
+    let asked = options & !KNOWN == 0 && options & STATES != 0;
+    let errno = match which as u32 {
+        P_ALL if asked => Errno::ECHILD,
+        P_PID if asked && id as i32 > 0 => Errno::ECHILD,
+        P_PGID if asked && id as i32 >= 0 => Errno::ECHILD,
+        _ => Errno::EINVAL,
+    };
+    if info != 0 {
+        // si_signo, si_errno, si_code; si_pid, si_uid, si_status.
+        user_copy::put(kernel, info, &[0u32; 3])?;
+        user_copy::put(kernel, info.wrapping_add(16), &[0u32; 3])?;
     }
-    match which as u32 {
-        P_ALL => Err(Errno::ECHILD),
-        P_PID if id as i32 > 0 => Err(Errno::ECHILD),
-        P_PGID if id as i32 >= 0 => Err(Errno::ECHILD),
-        _ => Err(Errno::EINVAL),
-    }
+    Err(errno)
 }
 
 pub(super) fn exit(kernel: &mut Kernel, &[status, ..]: &Args) -> Result {

@@ -101,7 +101,9 @@ pub(super) fn getaffinity(kernel: &mut Kernel, &[pid, size, mask, ..]: &Args) ->
 pub(super) fn setaffinity(kernel: &mut Kernel, &[pid, size, mask, ..]: &Args) -> Result {
     let mut wanted = [0; 8];
     let taken = u64::from(size as u32).min(8) as usize;
-    user_copy::read(kernel, mask, &mut wanted[..taken])?;
+    if taken != 0 {
+        user_copy::read(kernel, mask, &mut wanted[..taken])?;
+    }
     is_itself(kernel, pid).map_err(|_| Errno::ESRCH)?;
     if wanted[0] & 1 != 0 { Ok(0) } else { Err(Errno::EINVAL) }
 }

@@ -53,6 +53,7 @@ fn send(kernel: &mut Kernel, number: u64, code: i32, target: Target) -> Result {
 
 pub(super) fn rt_sigqueueinfo(kernel: &mut Kernel, &[pid, number, info, ..]: &Args) -> Result {
     let info = user_copy::get(kernel, info)?;
+    forgeable(kernel, pid, &info)?;
     if pid as u32 != kernel.process.pid {
         return Err(Errno::ESRCH);
     }
@@ -64,10 +65,17 @@ pub(super) fn rt_tgsigqueueinfo(kernel: &mut Kernel, &[group, tid, number, info,
     if group as i32 <= 0 || tid as i32 <= 0 {
         return Err(Errno::EINVAL);
     }
+    forgeable(kernel, tid, &info)?;
     if group as u32 != kernel.process.pid || tid as u32 != kernel.process.pid {
         return Err(Errno::ESRCH);
     }
     queue(kernel, number, info, Target::Thread)
+}
+
+/// Only to itself may a process pretend that `kill`, `tkill` or the kernel sent a signal.
+fn forgeable(kernel: &Kernel, pid: u64, info: &SigInfo) -> core::result::Result<(), Errno> {
+    let pretends = info.code >= 0 || info.code == code::SI_TKILL;
+    if pretends && pid as u32 != kernel.process.pid { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 fn queue(kernel: &mut Kernel, number: u64, mut info: SigInfo, target: Target) -> Result {
@@ -123,6 +131,9 @@ pub(super) fn rt_sigprocmask(kernel: &mut Kernel, &[how, new, old, size, ..]: &A
 pub(super) fn rt_sigpending(kernel: &mut Kernel, &[set, size, ..]: &Args) -> Result {
     if size > SET_SIZE {
         return Err(Errno::EINVAL);
+    }
+    if size == 0 {
+        return Ok(0);
     }
     let signals = &kernel.signals;
     let pending = signals.pending(Target::Thread).or(signals.pending(Target::Process)).and(signals.blocked());

@@ -103,6 +103,8 @@ pub(super) fn clock_nanosleep(kernel: &mut Kernel, &[clock, flags, request, rest
         CLOCK_THREAD_CPUTIME_ID | CLOCK_MONOTONIC_RAW | CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE => {
             return Err(Errno::EOPNOTSUPP);
         }
+        // The CPU time of another process.
+        clock if (clock as i32) < 0 => return duration(kernel, request).and(Err(Errno::EINVAL)),
         _ => return Err(Errno::EINVAL),
     }
     let length = duration(kernel, request)?;
