@@ -11,9 +11,6 @@ pub const MAX_RANGES: usize = 16;
 /// CPUID leaves a boot info can list.
 pub const MAX_CPUID: usize = 64;
 
-/// Files and directories an initramfs can hold.
-pub const MAX_FILES: usize = 256;
-
 /// A range of guest-physical memory. Page aligned; `start..end`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

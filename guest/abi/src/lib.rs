@@ -16,6 +16,7 @@ pub mod boot;
 pub mod code;
 pub mod crash;
 pub mod event;
+pub mod initramfs;
 pub mod layout;
 pub mod name;
 pub mod note;

@@ -32,6 +32,16 @@ impl LogicalClock {
         self.now_ns - self.slept_ns
     }
 
+    /// The present on the clock of the calendar, without a step: times of files come from it. Seconds, nanoseconds.
+    pub(crate) fn calendar(&self) -> [u64; 2] {
+        [REALTIME_START + self.now_ns / 1_000_000_000, self.now_ns % 1_000_000_000]
+    }
+
+    /// When the clock of the calendar started.
+    pub(crate) fn start(&self) -> [u64; 2] {
+        [REALTIME_START, 0]
+    }
+
     /// Passes the time until then, which is no time if it is past.
     pub(crate) fn sleep_until(&mut self, then: u64) {
         let slept = then.min(LATEST_NS).saturating_sub(self.now_ns);

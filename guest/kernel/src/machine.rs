@@ -56,6 +56,24 @@ impl KernelMachine {
         unsafe { copy(self.virt(pfn).add(offset), from.as_ptr(), from.len()) };
     }
 
+    /// Copies between frames, or from a frame to itself: where the ranges overlap, the copy's bytes are of no use to anyone.
+    pub(crate) fn copy_part(&mut self, to: Pfn, to_offset: usize, from: Pfn, from_offset: usize, length: usize) {
+        assert!(to_offset + length <= PAGE_SIZE as usize && from_offset + length <= PAGE_SIZE as usize);
+        // SAFETY: both ranges lie in a frame of the direct map; moving bytes upwards one after the other is sound
+        // whether they overlap or not, and no reference to either frame is live.
+        unsafe { copy(self.virt(to).add(to_offset), self.virt(from).add(from_offset), length) };
+    }
+
+    /// Fills a part of a frame with zeros.
+    pub(crate) fn zero_part(&mut self, pfn: Pfn, offset: usize, length: usize) {
+        const ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
+        if length == PAGE_SIZE as usize {
+            self.zero_frame(pfn);
+        } else {
+            self.write(pfn, offset, &ZEROS[..length]);
+        }
+    }
+
     #[inline(always)]
     fn entry(&self, table: Pfn, index: usize) -> &AtomicU64 {
         assert!(index < 512);
@@ -68,7 +86,7 @@ impl KernelMachine {
 /// Copies by quadwords, the cheapest way where ring 0 is emulated, then the tail.
 ///
 /// # Safety
-/// Both ranges are valid and do not overlap.
+/// Both ranges are valid. Where they overlap, what is copied is what such a loop makes of it.
 unsafe fn copy(to: *mut u8, from: *const u8, length: usize) {
     // SAFETY: the caller vouches for the ranges; DF is clear in the kernel.
     unsafe {

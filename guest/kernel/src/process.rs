@@ -8,7 +8,7 @@ use pagelab_mm::space::AddressSpace;
 
 use crate::{
     arch::port,
-    open_files::{OpenFiles, What},
+    fs::{Descriptors, Slot, path::Found},
     state::Kernel,
     syscall::{Controls, Identity, Limits, Scheduling},
 };
@@ -28,8 +28,14 @@ pub(crate) struct Process {
     pub(crate) name: u32,
     /// Bytes of its executable segments.
     pub(crate) text_bytes: u64,
+    /// The file that it runs.
+    pub(crate) executable: Found,
     /// Its descriptors.
-    pub(crate) open_files: OpenFiles,
+    pub(crate) descriptors: Descriptors,
+    /// Its working directory (an inode slot).
+    pub(crate) directory: Slot,
+    /// Permission bits that new files do not get.
+    pub(crate) umask: u32,
     /// Where its registered rseq area is; 0 if there is none.
     pub(crate) rseq: u64,
     /// The signature it was registered with.
@@ -54,14 +60,17 @@ pub(crate) struct Process {
 
 impl Process {
     /// A process without a program.
-    pub(crate) fn new(space: AddressSpace, stdin: What) -> Process {
+    pub(crate) fn new(space: AddressSpace) -> Process {
         Process {
             pid: FIRST_PID,
             space,
             program: &[],
             name: 0,
             text_bytes: 0,
-            open_files: OpenFiles::new(stdin),
+            executable: Found { dentry: 0, inode: 0 },
+            descriptors: Descriptors::new(),
+            directory: 0,
+            umask: 0o022,
             rseq: 0,
             rseq_signature: 0,
             syscall_rip: 0,

@@ -16,7 +16,7 @@ use pagelab_mm::context::Context;
 
 use crate::{
     clock::LogicalClock,
-    files::Files,
+    fs::Fs,
     machine::KernelMachine,
     process::Process,
     random::Random,
@@ -35,8 +35,8 @@ pub(crate) struct Kernel {
     pub(crate) boot: &'static BootInfo,
     /// Memory management.
     pub(crate) mm: Mm,
-    /// The initramfs.
-    pub(crate) files: Files,
+    /// The tree of files.
+    pub(crate) fs: Fs,
     /// The one process.
     pub(crate) process: Process,
     /// Its signals.
@@ -55,11 +55,11 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     /// A kernel whose process has no program yet.
-    pub(crate) fn new(boot: &'static BootInfo, mm: Mm, files: Files, process: Process) -> Kernel {
+    pub(crate) fn new(boot: &'static BootInfo, mm: Mm, fs: Fs, process: Process) -> Kernel {
         Kernel {
             boot,
             mm,
-            files,
+            fs,
             process,
             signals: Signals::new(),
             clock: LogicalClock::default(),

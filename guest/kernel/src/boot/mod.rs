@@ -17,9 +17,8 @@ use pagelab_mm::{context::Context, frame::Page, memblock::Memblock, page_table::
 use crate::{
     arch::{cpu, descriptors, entry, port},
     exec,
-    files::Files,
+    fs::Fs,
     machine::KernelMachine,
-    open_files::What,
     panic,
     process::{FIRST_PID, Process},
     state::{self, Kernel, Mm},
@@ -64,10 +63,11 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
         0,
     );
 
-    let files = Files::from_initramfs(&mm, boot.initramfs_start, boot.initramfs_size);
-    let mut process = first_process(&mut mm, files.stdin());
+    let fs = Fs::new(&mm, boot.initramfs_start, boot.initramfs_size);
+    let mut process = first_process(&mut mm);
     process.space.vmas.index = boot.vma_index;
-    let kernel = state::set(Kernel::new(boot, mm, files, process));
+    let kernel = state::set(Kernel::new(boot, mm, fs, process));
+    kernel.start_files().expect("RAM is too small for the first files");
     let frame = first_program(kernel);
     entry::enter_user(&frame)
 }
@@ -85,11 +85,11 @@ fn memory_map(boot: &BootInfo) -> Memblock {
 }
 
 /// The process, with an address space that the CPU walks from now on.
-fn first_process(mm: &mut Mm, stdin: What) -> Process {
+fn first_process(mm: &mut Mm) -> Process {
     mm.trace.pid = FIRST_PID;
     let tables = PageTables::new_with_kernel_half(mm, tables::root()).expect("RAM is too small for page tables");
     cpu::set_root(tables.root);
-    Process::new(AddressSpace::with_tables(FIRST_PID, tables), stdin)
+    Process::new(AddressSpace::with_tables(FIRST_PID, tables))
 }
 
 /// Loads the program that the boot info names; ends the run with a diagnosis where that cannot be done.

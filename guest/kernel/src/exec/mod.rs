@@ -8,13 +8,12 @@ use pagelab_abi::{code::ProcessOp, event, trap::TrapFrame};
 use pagelab_mm::{
     errno::Errno,
     exec::{self, LoadError, Loader, Program, Unfit},
-    frame::OutOfMemory,
     space::MmapRequest,
 };
 
 use crate::{
     arch::descriptors::{USER_CODE, USER_DATA},
-    files::FileEntry,
+    fs::{Inode, Kind, mapped, path},
     state::Kernel,
     user_copy,
 };
@@ -49,12 +48,6 @@ impl ExecError {
     }
 }
 
-impl From<OutOfMemory> for Why {
-    fn from(_: OutOfMemory) -> Self {
-        Why::OutOfMemory
-    }
-}
-
 impl fmt::Display for ExecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.path.escape_ascii())?;
@@ -85,14 +78,16 @@ pub(crate) fn exec(kernel: &mut Kernel) -> Result<TrapFrame, ExecError> {
 }
 
 fn start(kernel: &mut Kernel, path: &'static [u8]) -> Result<TrapFrame, Why> {
-    let index = kernel.files.find(path).ok_or(Why::NotFound)?;
-    let file = *kernel.files.entry(index);
+    let found = path::walk_text(kernel, path).map_err(|_| Why::NotFound)?;
     kernel.process.set_program(path);
-    kernel.process.name = file.name;
+    kernel.process.executable = found;
+    kernel.hold(found.inode);
+    kernel.hold_dentry(found.dentry);
 
-    check_mode(&file)?;
-    let program = Program::read(file.bytes).map_err(Why::Unfit)?;
-    let id = kernel.files.mappable(&mut kernel.mm, index)?;
+    check_mode(kernel.inode(found.inode))?;
+    let program = Program::read(kernel.archived(found.inode)).map_err(Why::Unfit)?;
+    let id = mapped::file(kernel, found).map_err(|_| Why::OutOfMemory)?;
+    kernel.process.name = kernel.mm.file(id).name;
     let image = exec::load(kernel, &program, id).map_err(Why::Load)?;
     kernel.process.text_bytes = image.text_bytes();
     kernel.process.space.set_brk_start(image.end);
@@ -103,7 +98,7 @@ fn start(kernel: &mut Kernel, path: &'static [u8]) -> Result<TrapFrame, Why> {
         op: ProcessOp::Exec,
         padding: [0; 3],
         status: 0,
-        program: file.name,
+        program: kernel.process.name,
         padding2: 0,
         min_flt: 0,
         maj_flt: 0,
@@ -114,12 +109,12 @@ fn start(kernel: &mut Kernel, path: &'static [u8]) -> Result<TrapFrame, Why> {
 }
 
 /// Root may execute what anybody may. Set-user-ID bits change nothing: every file is root's.
-fn check_mode(file: &FileEntry) -> Result<(), Why> {
+fn check_mode(file: &Inode) -> Result<(), Why> {
     const ANY_EXECUTE: u32 = 0o111;
     if file.is_directory() {
         return Err(Why::Directory);
     }
-    if file.mode & ANY_EXECUTE == 0 {
+    if file.kind() != Kind::Regular || file.mode & ANY_EXECUTE == 0 {
         return Err(Why::NotExecutable);
     }
     Ok(())

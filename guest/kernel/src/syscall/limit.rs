@@ -3,8 +3,14 @@
 use pagelab_mm::{errno::Errno, space::Limit};
 
 use super::{Args, Result};
-use crate::{open_files::MAX_OPEN, signal::MAX_QUEUED, state::Kernel, user_copy};
+use crate::{
+    fs::open::{DEFAULT_OPEN, MAX_OPEN},
+    signal::MAX_QUEUED,
+    state::Kernel,
+    user_copy,
+};
 
+const FSIZE: usize = 1;
 const DATA: usize = 2;
 const STACK: usize = 3;
 const NOFILE: usize = 7;
@@ -32,13 +38,23 @@ impl Limits {
         // Nobody writes core dumps.
         limits[CORE] = Limit { soft: 0, hard: Limit::INFINITY };
         limits[NPROC] = both(1);
-        limits[NOFILE] = both(MAX_OPEN as u64);
+        limits[NOFILE] = Limit { soft: DEFAULT_OPEN, hard: MAX_OPEN as u64 };
         limits[SIGPENDING] = both(MAX_QUEUED as u64);
         limits[MSGQUEUE] = both(819_200);
         limits[NICE] = both(0);
         limits[RTPRIO] = both(0);
         Limits(limits)
     };
+
+    /// RLIMIT_NOFILE: descriptors are lower.
+    pub(crate) fn files(&self) -> u64 {
+        self.0[NOFILE].soft
+    }
+
+    /// RLIMIT_FSIZE, in bytes.
+    pub(crate) fn file_size(&self) -> u64 {
+        self.0[FSIZE].soft
+    }
 }
 
 /// The limit with this number.

@@ -4,13 +4,15 @@ use pagelab_abi::layout::{PAGE_SIZE, TASK_SIZE};
 use pagelab_mm::{
     errno::Errno,
     fault::Access,
-    file::FileId,
-    frame::OutOfMemory,
     space::{self, Advice, MmapRequest, MremapRequest, huge_page_error, map},
 };
 
 use super::{Args, Result};
-use crate::{open_files::What, state::Kernel, user_copy};
+use crate::{
+    fs::{Kind, contents::SEAL_WRITES, mapped, path::Found},
+    state::Kernel,
+    user_copy,
+};
 
 /// MLOCK_ONFAULT.
 const MLOCK_ONFAULT: u32 = 1;
@@ -22,7 +24,7 @@ pub(super) fn mmap(kernel: &mut Kernel, &[addr, length, prot, flags, fd, offset]
     let huge = flags & map::HUGETLB != 0;
     let mut request = MmapRequest { addr, length, prot, flags, ..MmapRequest::default() };
     if flags & map::ANONYMOUS == 0 {
-        request.file = Some((mappable(kernel, fd)?, offset));
+        map_file(kernel, fd, offset, &mut request)?;
         if huge {
             return Err(Errno::EINVAL);
         }
@@ -117,14 +119,21 @@ pub(super) fn munlockall(kernel: &mut Kernel) -> Result {
     Ok(0)
 }
 
-/// The file behind a descriptor, if it can be mapped.
-fn mappable(kernel: &mut Kernel, fd: u64) -> core::result::Result<FileId, Errno> {
-    match kernel.process.open_files.get(fd)?.what {
-        What::File(index) if !kernel.files.entry(index).is_directory() => {
-            kernel.files.mappable(&mut kernel.mm, index).map_err(|OutOfMemory| Errno::ENOMEM)
+/// Asks for the file behind a descriptor, if it can be mapped.
+fn map_file(kernel: &mut Kernel, fd: u64, offset: u64, request: &mut MmapRequest) -> core::result::Result<(), Errno> {
+    let (_, open) = kernel.opened(fd)?;
+    let inode = *kernel.inode(open.inode);
+    match inode.kind() {
+        Kind::Regular => {
+            let id = mapped::file(kernel, Found { dentry: open.dentry, inode: open.inode })?;
+            request.file = Some((id, offset));
+            request.writable = open.is_writable() && inode.seals & SEAL_WRITES == 0;
+            request.write_only = !open.is_readable();
+            Ok(())
         }
-        // Only for writing.
-        What::Console(_) => Err(Errno::EACCES),
+        _ if !open.is_readable() => Err(Errno::EACCES),
+        // What is mapped of it is fresh memory.
+        Kind::Zero => Ok(()),
         _ => Err(Errno::ENODEV),
     }
 }

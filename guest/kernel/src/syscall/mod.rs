@@ -1,6 +1,9 @@
 //! System calls: Linux's numbers, arguments, results and errno values.
 
-mod file;
+mod at;
+mod attributes;
+mod descriptor;
+mod directory;
 mod futex;
 mod identity;
 mod info;
@@ -8,13 +11,16 @@ mod io;
 mod limit;
 mod memory;
 mod missing;
-mod path;
+mod open;
+mod poll;
 mod prctl;
 mod process;
 mod sched;
 mod signal;
+mod stat;
 mod time;
 mod timer;
+mod tree;
 
 pub(crate) use identity::Identity;
 pub(crate) use io::Buffers;
@@ -64,17 +70,83 @@ fn call(kernel: &mut Kernel, frame: &mut TrapFrame, number: u32, args: &Args) ->
     match syscall {
         Syscall::Read => io::read(kernel, args),
         Syscall::Write => io::write(kernel, args),
+        Syscall::Open => open::open(kernel, args),
+        Syscall::Close => open::close(kernel, args),
+        Syscall::Stat => stat::stat(kernel, args),
+        Syscall::Fstat => stat::fstat(kernel, args),
+        Syscall::Lstat => stat::lstat(kernel, args),
+        Syscall::Poll => poll::poll(kernel, args),
+        Syscall::Lseek => descriptor::lseek(kernel, args),
+        Syscall::Ioctl => descriptor::ioctl(kernel, args),
+        Syscall::Pread64 => io::pread64(kernel, args),
+        Syscall::Pwrite64 => io::pwrite64(kernel, args),
         Syscall::Readv => io::readv(kernel, args),
         Syscall::Writev => io::writev(kernel, args),
-        Syscall::Close => file::close(kernel, args),
-        Syscall::Open => file::open(kernel, args),
-        Syscall::Openat => file::openat(kernel, args),
-        Syscall::Pread64 => io::pread64(kernel, args),
-        Syscall::Lseek => file::lseek(kernel, args),
-        Syscall::Fstat => path::fstat(kernel, args),
-        Syscall::Newfstatat => path::newfstatat(kernel, args),
-        Syscall::Readlink => path::readlink(kernel, args),
-        Syscall::Readlinkat => path::readlinkat(kernel, args),
+        Syscall::Access => stat::access(kernel, args),
+        Syscall::Pipe => open::pipe(kernel, args),
+        Syscall::Select => poll::select(kernel, args),
+        Syscall::Dup => descriptor::dup(kernel, args),
+        Syscall::Dup2 => descriptor::dup2(kernel, args),
+        Syscall::Sendfile => io::sendfile(kernel, args),
+        Syscall::Fcntl => descriptor::fcntl(kernel, args),
+        Syscall::Flock => descriptor::flock(kernel, args),
+        Syscall::Fsync | Syscall::Fdatasync => descriptor::fsync(kernel, args),
+        Syscall::Truncate => attributes::truncate(kernel, args),
+        Syscall::Ftruncate => attributes::ftruncate(kernel, args),
+        Syscall::Getdents => directory::getdents(kernel, args),
+        Syscall::Getcwd => tree::getcwd(kernel, args),
+        Syscall::Chdir => tree::chdir(kernel, args),
+        Syscall::Fchdir => tree::fchdir(kernel, args),
+        Syscall::Rename => tree::rename(kernel, args),
+        Syscall::Mkdir => tree::mkdir(kernel, args),
+        Syscall::Rmdir => tree::rmdir(kernel, args),
+        Syscall::Creat => open::creat(kernel, args),
+        Syscall::Link => tree::link(kernel, args),
+        Syscall::Unlink => tree::unlink(kernel, args),
+        Syscall::Symlink => tree::symlink(kernel, args),
+        Syscall::Readlink => stat::readlink(kernel, args),
+        Syscall::Chmod => attributes::chmod(kernel, args),
+        Syscall::Fchmod => attributes::fchmod(kernel, args),
+        Syscall::Chown => attributes::chown(kernel, args),
+        Syscall::Fchown => attributes::fchown(kernel, args),
+        Syscall::Lchown => attributes::lchown(kernel, args),
+        Syscall::Umask => attributes::umask(kernel, args),
+        Syscall::Mknod => tree::mknod(kernel, args),
+        Syscall::Statfs => stat::statfs(kernel, args),
+        Syscall::Fstatfs => stat::fstatfs(kernel, args),
+        Syscall::Sync => Ok(0),
+        Syscall::Getdents64 => directory::getdents64(kernel, args),
+        Syscall::Fadvise64 => descriptor::fadvise64(kernel, args),
+        Syscall::Openat => open::openat(kernel, args),
+        Syscall::Mkdirat => tree::mkdirat(kernel, args),
+        Syscall::Mknodat => tree::mknodat(kernel, args),
+        Syscall::Fchownat => attributes::fchownat(kernel, args),
+        Syscall::Newfstatat => stat::newfstatat(kernel, args),
+        Syscall::Unlinkat => tree::unlinkat(kernel, args),
+        Syscall::Renameat => tree::renameat(kernel, args),
+        Syscall::Linkat => tree::linkat(kernel, args),
+        Syscall::Symlinkat => tree::symlinkat(kernel, args),
+        Syscall::Readlinkat => stat::readlinkat(kernel, args),
+        Syscall::Fchmodat => attributes::fchmodat(kernel, args),
+        Syscall::Faccessat => stat::faccessat(kernel, args),
+        Syscall::Pselect6 => poll::pselect6(kernel, args),
+        Syscall::Ppoll => poll::ppoll(kernel, args),
+        Syscall::Utimensat => attributes::utimensat(kernel, args),
+        Syscall::Fallocate => attributes::fallocate(kernel, args),
+        Syscall::Dup3 => descriptor::dup3(kernel, args),
+        Syscall::Pipe2 => open::pipe2(kernel, args),
+        Syscall::Preadv => io::preadv(kernel, args),
+        Syscall::Pwritev => io::pwritev(kernel, args),
+        Syscall::Syncfs => descriptor::syncfs(kernel, args),
+        Syscall::Renameat2 => tree::renameat2(kernel, args),
+        Syscall::MemfdCreate => open::memfd_create(kernel, args),
+        Syscall::CopyFileRange => io::copy_file_range(kernel, args),
+        Syscall::Preadv2 => io::preadv2(kernel, args),
+        Syscall::Pwritev2 => io::pwritev2(kernel, args),
+        Syscall::Statx => stat::statx(kernel, args),
+        Syscall::CloseRange => open::close_range(kernel, args),
+        Syscall::Faccessat2 => stat::faccessat2(kernel, args),
+        Syscall::Fchmodat2 => attributes::fchmodat2(kernel, args),
         Syscall::Mmap => memory::mmap(kernel, args),
         Syscall::Munmap => memory::munmap(kernel, args),
         Syscall::Mprotect => memory::mprotect(kernel, args),

@@ -13,6 +13,7 @@ const TRAILER: &[u8] = b"TRAILER!!!";
 /// Offsets of the fields of eight hexadecimal digits.
 const INODE: usize = 6;
 const MODE: usize = 14;
+const LINKS: usize = 38;
 const FILE_SIZE: usize = 54;
 const NAME_SIZE: usize = 94;
 
@@ -27,6 +28,10 @@ pub struct Entry<'a> {
     pub mode: u32,
     /// Inode number.
     pub inode: u32,
+    /// Links to the inode.
+    pub links: u32,
+    /// Where the contents begin in the archive, in bytes.
+    pub start: usize,
 }
 
 /// The entries of an archive, up to its trailer or to the first that is damaged.
@@ -40,6 +45,11 @@ impl<'a> Archive<'a> {
     /// An archive that begins with the first byte.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Archive { bytes, at: 0 }
+    }
+
+    /// The entries from the one whose header begins at `place` on, in bytes.
+    pub const fn from(bytes: &'a [u8], place: usize) -> Self {
+        Archive { bytes, at: place }
     }
 }
 
@@ -61,7 +71,8 @@ impl<'a> Iterator for Archive<'a> {
             return None;
         }
         self.at = end.checked_next_multiple_of(4)?;
-        Some(Entry { name, bytes, mode: field(header, MODE)?, inode: field(header, INODE)? })
+        let (mode, inode, links) = (field(header, MODE)?, field(header, INODE)?, field(header, LINKS)?);
+        Some(Entry { name, bytes, mode, inode, links, start })
     }
 }
 
@@ -125,6 +136,8 @@ mod tests {
                 prop_assert_eq!(entry.bytes, &bytes[..]);
                 prop_assert_eq!(entry.mode, *mode);
                 prop_assert_eq!(entry.inode, inode as u32);
+                prop_assert_eq!(entry.links, 1);
+                prop_assert_eq!(&archive[entry.start..entry.start + bytes.len()], &bytes[..]);
             }
         }
 
