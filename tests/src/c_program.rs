@@ -25,12 +25,12 @@ enum Kind<'a> {
 /// Every kind that a test asks for.
 const KINDS: [Kind; 5] = [Kind::Linked("-static"), Kind::Linked("-static-pie"), Kind::Bare, Kind::Kernel, Kind::Oracle];
 
-/// Compiles `tests/programs/NAME.c` with `gcc -static -O2` into `folder`.
+/// Compiles `tests/programs/NAME.c` with `gcc -static -O2 -g` into `folder`.
 pub fn compile(folder: &Path, name: &str) -> PathBuf {
     compile_as(folder, name, "-static")
 }
 
-/// Compiles `tests/programs/NAME.c` with `gcc -O2`, linked as `link` says, into `folder`.
+/// Compiles `tests/programs/NAME.c` with `gcc -O2 -g`, linked as `link` says, into `folder`.
 pub fn compile_as(folder: &Path, name: &str, link: &str) -> PathBuf {
     Kind::Linked(link).program(folder, name)
 }
@@ -113,7 +113,7 @@ impl Kind<'_> {
     fn compile(self, name: &str, program: &Path) {
         const ALONE: [&str; 4] = ["-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector"];
         let flags = match self {
-            Kind::Linked(link) => vec![link, "-O2"],
+            Kind::Linked(link) => vec![link, "-O2", "-g"],
             Kind::Oracle => vec!["-static", "-O2"],
             Kind::Bare => {
                 let flags = ["-O1", "-Wno-array-bounds", "-Wno-unused-function", "-Wl,-z,noseparate-code"];

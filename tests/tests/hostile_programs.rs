@@ -54,6 +54,50 @@ fn every_death_is_linuxs() {
 }
 
 #[test]
+fn a_death_says_what_happened() {
+    let lab = lab!();
+    compile_bare(lab.folder(), "deaths");
+    for (way, words) in [
+        ("jump_0", &["SEGV_MAPERR", "execution at 0x0", "through a null pointer", "no code to read"][..]),
+        ("call_0", &["through a null pointer", "way_call_0+0x", "by the word at RSP"]),
+        ("jump_kernel", &["SEGV_MAPERR", "execution at 0xffffffff80100000"]),
+        ("jump_noncanonical", &["SI_KERNEL", "not canonical"]),
+        ("write_text", &["SEGV_ACCERR", "write to", "r-xp", "movb $1,", "way_write_text+0x"]),
+        ("execute_data", &["SEGV_ACCERR", "what lies there is data"]),
+        ("execute_stack", &["SEGV_ACCERR", "what lies there is data", "[stack]"]),
+        ("stack_overflow", &["SEGV_MAPERR", "the stack has overflowed", "push %rax"]),
+        ("divide_by_zero", &["SIGFPE (FPE_INTDIV", "div %ecx"]),
+        ("hlt", &["SI_KERNEL", "a privileged instruction", "hlt  [f4]", "way_hlt+0x"]),
+        ("mov_to_cr3", &["a privileged instruction", "mov %rax,%cr3"]),
+        ("lgdt", &["a privileged instruction", "lgdt"]),
+        ("wrmsr", &["a privileged instruction", "wrmsr"]),
+        ("in", &["a privileged instruction", "in $0x60,%al"]),
+        ("ud2", &["SIGILL (ILL_ILLOPN", "ud2"]),
+        ("int3", &["SIGTRAP (SI_KERNEL", "int3"]),
+        ("sse_misaligned", &["a misaligned operand", "movaps"]),
+        ("unmap_text", &["SEGV_MAPERR", "execution at", "nothing is mapped there"]),
+        ("unmap_stack", &["SEGV_MAPERR", "push %rax"]),
+        ("file_beyond_end", &["SIGBUS (BUS_ADRERR", "past the file's end", "/bin/deaths"]),
+    ] {
+        let output = in_the_lab(&lab, &[], "deaths", &["-", way]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        for word in words.iter().chain(&["registers", "backtrace", "last system calls"]) {
+            assert!(said.contains(word), "{way}: no {word:?} in {said}");
+        }
+    }
+}
+
+/// Linux serves it as a system call of a 32-bit program; the lab has no 32-bit programs, and no gate for it.
+#[test]
+fn int_80_is_no_system_call() {
+    let lab = lab!();
+    compile_bare(lab.folder(), "deaths");
+    let output = in_the_lab(&lab, &[], "deaths", &["-", "int_80"]);
+    assert_eq!(exit_status(&output), 139, "{}", text(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("int $0x80"), "{}", text(&output));
+}
+
+#[test]
 fn what_only_some_cpus_know_does_no_harm() {
     let lab = lab!();
     compile_bare(lab.folder(), "deaths");
@@ -139,6 +183,33 @@ fn without_memory_system_calls_fail_and_do_no_harm() {
     assert_eq!(exit_status(&output), 0, "{}", text(&output));
     assert_eq!(lines(&output).len(), 16, "{}", text(&output));
     assert!(lines(&output).iter().all(|line| line.ends_with(": fine")), "{}", text(&output));
+}
+
+#[test]
+fn the_limits_of_address_space_and_descriptors_are_linuxs() {
+    let lab = lab!();
+    for way in ["whole", "closed"] {
+        same(&lab, &[], "limits", None, &[way]);
+    }
+}
+
+#[test]
+fn mappings_end_at_max_map_count() {
+    let lab = lab!();
+    same(&lab, &["--record", "none"], "limits", None, &["many"]);
+}
+
+#[test]
+fn what_the_guest_does_not_have_is_named() {
+    let lab = lab!();
+    compile_bare(lab.folder(), "limits");
+    let output = in_the_lab(&lab, &[], "limits", &["processes"]);
+    assert_eq!(lines(&output), ["fork: -38", "vfork: -38", "clone: -38", "clone3: -38"], "{}", text(&output));
+    let report = lab.pagelab(&["report", "test.pagelab"]);
+    let said = String::from_utf8_lossy(&report.stdout);
+    for call in ["fork × 1", "vfork × 1", "clone × 1", "clone3 × 1"] {
+        assert!(said.contains(call), "no {call:?} in {said}");
+    }
 }
 
 #[test]

@@ -129,6 +129,8 @@ impl<'a> ProgramImage<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[inline(never)]
@@ -162,6 +164,27 @@ mod tests {
             let image = ProgramImage::new(bytes, Some(7));
             assert!(!image.is_text(0) && !image.follows_call(0) && image.symbol(9).is_none());
             assert!(image.places(0).is_empty());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// A file whose debug information is damaged answers less, or nonsense, but it answers.
+        #[test]
+        fn a_damaged_file_does_no_harm(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..400)) {
+            let mut elf = crate::builtin::program("hello").expect("a built-in program").elf.to_vec();
+            // The head stays: without it nothing at all would be read.
+            let length = elf.len() - 64;
+            for (at, byte) in changes {
+                elf[64 + at.index(length)] = byte;
+            }
+            let image = ProgramImage::new(&elf, Symbols::entry(&elf));
+            for address in (0x40_0000..0x40_8000).step_by(0x123) {
+                image.places(address);
+                image.symbol(address);
+                image.follows_call(address);
+            }
         }
     }
 }

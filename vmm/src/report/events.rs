@@ -1,7 +1,7 @@
 //! The guest's event stream as text, one event a line: the same for two runs with the same seed.
 //!
-//! Left out is what depends on the host: time stamps, host faults, spurious guest faults. Fault addresses are shown
-//! by page.
+//! Left out is what depends on the host: time stamps, host faults, spurious guest faults, and of a crash the registers,
+//! where a program may have put the time. Fault addresses are shown by page.
 
 use std::io::Write;
 
@@ -34,7 +34,11 @@ SELECT p.id, CASE p.op
 UNION ALL
 SELECT id, printf('console pid %d stream %d ', pid, stream), bytes FROM raw_console
 UNION ALL
-SELECT record, printf('message %s ', kind), text FROM raw_message WHERE record IS NOT NULL
+SELECT record, printf('message %s ', kind), text FROM raw_message
+  WHERE record IS NOT NULL AND NOT (kind = 'diagnosis' AND record IN (SELECT id FROM raw_crash))
+UNION ALL
+SELECT id, printf('crash   pid %d signal %d code %d %s address %s instruction %s', pid, signal, code, cause,
+    COALESCE(address, '-'), instruction), NULL FROM crash
 UNION ALL
 SELECT id, printf('unknown record kind %d', kind), NULL FROM raw_unknown
 ORDER BY 1";

@@ -28,3 +28,11 @@ pub use recorder::Recorder;
 pub(crate) use same_fault::primary_source;
 pub(crate) use schema::OWNER_UNKNOWN;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
+
+/// A run file in memory in which nothing has happened yet.
+#[cfg(test)]
+pub(crate) fn empty_run() -> rusqlite::Connection {
+    let conn = rusqlite::Connection::open_in_memory().expect("memory");
+    schema::create(&conn).expect("the schema is valid");
+    conn
+}
