@@ -1,4 +1,5 @@
 // Ways to die with a backtrace that is known, by name: `crash WAY`. Lines that a backtrace must name end in a mark.
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,11 @@ __attribute__((noipa)) static void give_up(void) {
     abort(); // mark: give_up
 }
 
+static void handle(int signal) {
+    struct node list = {0, NULL};
+    append(&list, signal); // mark: handle
+}
+
 __attribute__((noipa)) static int dive(int depth) {
     volatile char room[200];
     room[depth % 200] = 1;
@@ -41,6 +47,10 @@ int main(int argc, char **argv) {
     if (!strcmp(way, "null")) append(&list, 42); // mark: main
     if (!strcmp(way, "call")) invoke(NULL);
     if (!strcmp(way, "abort")) give_up();
+    if (!strcmp(way, "handler")) {
+        signal(SIGUSR1, handle);
+        raise(SIGUSR1); // mark: raise
+    }
     if (!strcmp(way, "dive")) return dive(argc);
     return 77;
 }

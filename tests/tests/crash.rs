@@ -90,6 +90,17 @@ fn a_signal_that_a_program_sends_itself_has_a_backtrace_too() {
 }
 
 #[test]
+fn a_backtrace_goes_through_a_signals_handler() {
+    let lab = lab!();
+    for link in LINKS {
+        let frames = backtrace(&crash(&lab, link, "handler", 139));
+        let handler = position(&frames, "handle", line("handle"));
+        let main = position(&frames, "main", line("raise"));
+        assert!(frames[handler..main].iter().any(|(name, _)| name.contains("raise")), "{frames:?}");
+    }
+}
+
+#[test]
 fn an_endless_recursion_is_said_to_be_one() {
     let lab = lab!();
     compile_as(lab.folder(), "crash", "-static");

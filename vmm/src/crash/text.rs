@@ -19,6 +19,9 @@ const REGISTERS: [&[&str]; 5] = [
 ];
 /// How far from the stack pointer a fault may be that a stack's overflow explains.
 const NEAR_STACK: u64 = 1 << 20;
+/// Vectors (SDM vol. 3, 6.3.1).
+const INVALID_OPCODE: u64 = 6;
+const GENERAL_PROTECTION: u64 = 13;
 /// Addresses below are taken for null pointers with an offset.
 const NULL_PAGES: u64 = 0x1_0000;
 
@@ -64,6 +67,9 @@ fn headline(w: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
     let what = match (diagnosis.cause.as_str(), diagnosis.access) {
         ("out_of_memory", access) => format!("out of memory at the {} {address}", done(access)),
         ("page_fault", access) => format!("{} {address}", done(access)),
+        ("exception", _) if diagnosis.vector == INVALID_OPCODE && signal_name == "SIGSEGV" => {
+            "general protection, which this host reports as an invalid opcode".to_owned()
+        }
         ("exception", _) => {
             let Diagnosis { vector, error_code, .. } = diagnosis;
             let name = names::exception(*vector);
@@ -91,7 +97,7 @@ fn done(access: Option<&str>) -> &'static str {
 fn hint(diagnosis: &Diagnosis) -> Option<&'static str> {
     let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
     let rsp = diagnosis.registers.get("rsp").and_then(|value| number(value))?;
-    let general_protection = diagnosis.vector == 13 || diagnosis.vector == 6;
+    let general_protection = matches!(diagnosis.vector, GENERAL_PROTECTION | INVALID_OPCODE);
     if diagnosis.cause == "exception" && diagnosis.signal_name == "SIGSEGV" && general_protection {
         return Some("a privileged instruction, an address that is not canonical, or a misaligned operand");
     }
