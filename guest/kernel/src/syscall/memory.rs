@@ -44,8 +44,13 @@ pub(super) fn munmap(kernel: &mut Kernel, &[start, length, ..]: &Args) -> Result
 
 pub(super) fn mprotect(kernel: &mut Kernel, &[start, length, prot, ..]: &Args) -> Result {
     let outcome = kernel.process.space.mprotect(&mut kernel.mm, start, length, prot);
-    if let Some((start, end)) = kernel.process.space.take_made_writable() {
-        populate(kernel, start, end);
+    if let Some((mut at, end)) = kernel.process.space.take_made_writable() {
+        while let Some(part) = kernel.process.space.next_to_populate(&kernel.mm, at, end) {
+            if part.locked {
+                let _ = bring_in(kernel, &part);
+            }
+            at = part.end;
+        }
     }
     outcome.map(|()| 0)
 }

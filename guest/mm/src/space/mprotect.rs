@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl AddressSpace {
-    /// Locked memory that `mprotect` has made writable since this was last asked: the caller is to bring its pages in,
-    /// whether the call succeeded or not.
+    /// The range with the locked memory that `mprotect` has made writable since this was last asked: the caller is to
+    /// bring in what is locked there, whether the call succeeded or not.
     pub fn take_made_writable(&mut self) -> Option<(u64, u64)> {
         self.made_writable.take()
     }

@@ -20,6 +20,8 @@ pub struct Populate {
     pub access: Option<Access>,
     /// Nothing may be done with these pages (PROT_NONE): bringing them in fails.
     pub forbidden: bool,
+    /// They are locked.
+    pub locked: bool,
 }
 
 impl AddressSpace {
@@ -42,6 +44,7 @@ impl AddressSpace {
             end: vma.end.min(end),
             access: Some(access).filter(|_| !flags.contains(VmFlags::LOCKONFAULT)),
             forbidden: !flags.intersects(VmFlags::ACCESS),
+            locked: flags.contains(VmFlags::LOCKED),
         })
     }
 
@@ -61,7 +64,7 @@ impl AddressSpace {
         if !vma.flags().contains(needed) {
             return Err(Errno::EINVAL);
         }
-        Ok(Populate { start, end: vma.end.min(end), access: Some(access), forbidden: false })
+        Ok(Populate { start, end: vma.end.min(end), access: Some(access), forbidden: false, locked: false })
     }
 }
 

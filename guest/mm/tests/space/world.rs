@@ -74,8 +74,13 @@ impl World {
     /// `mprotect`, with the pages that locked memory gets which can be written now.
     pub(crate) fn protect(&mut self, start: u64, length: u64, prot: u64) -> Result<(), Errno> {
         let outcome = self.space.mprotect(&mut self.cx, start, length, prot);
-        if let Some((start, end)) = self.space.take_made_writable() {
-            let _ = self.populate(start, end);
+        if let Some((mut at, end)) = self.space.take_made_writable() {
+            while let Some(part) = self.space.next_to_populate(&self.cx, at, end) {
+                if part.locked {
+                    let _ = self.bring_in(&part);
+                }
+                at = part.end;
+            }
         }
         outcome
     }
