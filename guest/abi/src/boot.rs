@@ -105,8 +105,10 @@ pub struct BootInfo {
     pub cpuid_count: u32,
     /// How VMAs are found.
     pub vma_index: VmaIndex,
+    /// vm.overcommit_memory: 0, 1 or 2.
+    pub overcommit: u8,
     /// Zero.
-    pub padding: [u8; 3],
+    pub padding: [u8; 2],
     /// The CPU model for ring 3.
     pub cpuid: [CpuidLeaf; MAX_CPUID],
 }

@@ -1,6 +1,7 @@
 //! Page faults of the program, and the faults the kernel takes on its behalf.
 
 pub(crate) mod crash;
+pub(crate) mod oom;
 pub(crate) mod trapped;
 pub(crate) mod undecoded;
 

@@ -3,6 +3,7 @@
 use pagelab_abi::{
     code::{Moment, ProcessOp, SnapshotKind},
     event,
+    snapshot::MmHeader,
 };
 use pagelab_mm::space::AddressSpace;
 
@@ -113,10 +114,15 @@ impl Process {
 }
 
 impl Kernel {
+    /// The process's memory as a whole.
+    pub(crate) fn mm_header(&self) -> MmHeader {
+        self.process.space.snapshot_header(self.process.comm, self.process.text_bytes)
+    }
+
     /// Sends the state of memory to the host.
     pub(crate) fn snapshots(&mut self, moment: Moment) {
         self.snapshot.begin(SnapshotKind::Mm, moment);
-        let header = self.process.space.snapshot_header(self.process.comm, self.process.text_bytes);
+        let header = self.mm_header();
         let snapshot = &mut self.snapshot;
         snapshot.put(&mut self.mm.trace, &header);
         let mut slot = self.process.space.vmas.first;

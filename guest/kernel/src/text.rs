@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 /// Bytes a text may have; what is longer is cut.
-const CAPACITY: usize = 2048;
+const CAPACITY: usize = 4096;
 
 /// A text in the making.
 pub(crate) struct Text {

@@ -20,6 +20,7 @@ pub mod file;
 pub mod frame;
 pub mod machine;
 pub mod memblock;
+pub mod oom;
 pub mod page_table;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -127,6 +127,10 @@ pub(super) struct RunArgs {
     /// (from the lowest address on).
     #[arg(long, value_name = "INDEX", default_value = "cached", value_parser = values::vma_index)]
     vma_index: VmaIndex,
+    /// The guest's vm.overcommit_memory: 0 refuses a request for more than all memory, 1 nothing, 2 what exceeds half of
+    /// memory.
+    #[arg(long, value_name = "MODE", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
+    overcommit: u8,
     /// Seed of everything random in the guest.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -266,7 +270,7 @@ impl RunArgs {
             memory: self.memory,
             host_memory: self.host_memory.host_memory(),
             seed: self.seed,
-            policy: MemoryPolicy { vma_index: self.vma_index },
+            policy: MemoryPolicy { vma_index: self.vma_index, overcommit: self.overcommit },
             timeout: self.timeout,
             sources,
             source_options: SourceOptions {

@@ -137,6 +137,7 @@ pub fn load(ram: &Ram, image: Image<'_>, program: &Program<'_>, options: &BootOp
     info.argc = program.args.len() as u32;
     info.envc = program.env.len() as u32;
     info.vma_index = options.policy.vma_index;
+    info.overcommit = options.policy.overcommit;
     info.program = path(program.path)?;
     info.cpuid_count = fill(&mut info.cpuid, &options.cpuid);
     ram.write(BOOT_INFO_PHYS, info.as_bytes())?;

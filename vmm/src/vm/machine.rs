@@ -89,12 +89,17 @@ pub struct VmConfig<'a> {
 pub struct MemoryPolicy {
     /// How VMAs are found.
     pub vma_index: VmaIndex,
+    /// vm.overcommit_memory: 0 refuses what is obviously too much, 1 nothing, 2 what exceeds the commit limit.
+    pub overcommit: u8,
 }
 
 impl MemoryPolicy {
     /// Rows for the `run` view.
     pub(crate) fn facts(&self) -> Vec<(String, String)> {
-        vec![("vma_index".to_owned(), self.vma_index.name().unwrap_or_default().to_owned())]
+        vec![
+            ("vma_index".to_owned(), self.vma_index.name().unwrap_or_default().to_owned()),
+            ("overcommit_memory".to_owned(), self.overcommit.to_string()),
+        ]
     }
 }
 

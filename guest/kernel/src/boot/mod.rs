@@ -12,7 +12,9 @@ use pagelab_abi::{
     name,
     trap::TrapFrame,
 };
-use pagelab_mm::{context::Context, frame::Page, memblock::Memblock, page_table::PageTables, space::AddressSpace};
+use pagelab_mm::{
+    commit::Overcommit, context::Context, frame::Page, memblock::Memblock, page_table::PageTables, space::AddressSpace,
+};
 
 use crate::{
     arch::{cpu, descriptors, entry, port},
@@ -66,6 +68,7 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     let fs = Fs::new(&mm, boot.initramfs_start, boot.initramfs_size);
     let mut process = first_process(&mut mm);
     process.space.vmas.index = boot.vma_index;
+    mm.commit.mode = Overcommit::from_value(u32::from(boot.overcommit));
     let kernel = state::set(Kernel::new(boot, mm, fs, process));
     kernel.start_files().expect("RAM is too small for the first files");
     let frame = first_program(kernel);

@@ -7,10 +7,14 @@ use pagelab_abi::{code::FaultKind, crash::CrashCause, layout::TASK_SIZE, trap::T
 
 use super::{
     Raised,
-    info::{SigInfo, code::SI_KERNEL},
-    set::{SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTRAP},
+    info::SigInfo,
+    set::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP},
 };
-use crate::{fault::undecoded, state::Kernel, user_copy};
+use crate::{
+    fault::{oom, undecoded},
+    state::Kernel,
+    user_copy,
+};
 
 const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;
@@ -56,15 +60,14 @@ pub(crate) fn page_fault(kernel: &mut Kernel, frame: &TrapFrame, kind: FaultKind
         FaultKind::SegvMapErr => SigInfo::at(SIGSEGV, SEGV_MAPERR, address),
         FaultKind::SegvAccErr => SigInfo::at(SIGSEGV, SEGV_ACCERR, address),
         FaultKind::SigBus => SigInfo::at(SIGBUS, BUS_ADRERR, address),
-        FaultKind::Oom => SigInfo::at(SIGKILL, SI_KERNEL, 0),
+        FaultKind::Oom => oom::kill(kernel, frame, address),
         // The tables grant it: a protection key that the program has set itself does not.
         _ => SigInfo::at(SIGSEGV, SEGV_PKUERR, address),
     };
-    let cause = if kind == FaultKind::Oom { CrashCause::OutOfMemory } else { CrashCause::PageFault };
     // Linux hides which kernel pages exist.
     let hidden = if address >= TASK_SIZE { PRESENT } else { 0 };
     let raised = Raised { vector: PAGE_FAULT, error: frame.error | hidden, address };
-    kernel.signals.force(&info, cause, Some(raised));
+    kernel.signals.force(&info, CrashCause::PageFault, Some(raised));
 }
 
 /// A CPU exception that is not a page fault.

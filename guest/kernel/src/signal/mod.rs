@@ -22,6 +22,7 @@ use pending::Pending;
 pub(crate) use action::Action;
 pub(crate) use deliver::leave;
 pub(crate) use frame::go_back;
+pub(crate) use info::code::SI_KERNEL;
 pub(crate) use info::{SigInfo, code};
 pub(crate) use pending::{MAX_QUEUED, Target};
 pub(crate) use set::{LAST, SIGKILL, SignalSet, number};

@@ -33,7 +33,7 @@ pub(crate) use sched::Scheduling;
 
 use identity::Kind;
 
-use crate::{arch::cpu, state::Kernel};
+use crate::{arch::cpu, fault::oom, state::Kernel};
 
 /// The six arguments.
 type Args = [u64; 6];
@@ -60,6 +60,9 @@ pub(crate) fn dispatch(kernel: &mut Kernel, frame: &mut TrapFrame) {
     };
     frame.rax = result as u64;
     kernel.mm.trace.event(event::SyscallExit { result, arg6, reserved: [0; 3] }, cpu::tsc(), 0, number);
+    if kernel.mm.refused.is_some() {
+        oom::kill(kernel, frame, 0);
+    }
 }
 
 fn call(kernel: &mut Kernel, frame: &mut TrapFrame, number: u32, args: &Args) -> Result {

@@ -1,0 +1,204 @@
+//! What is said when memory has run out and the program is killed for it: Linux's report, as far as its subjects exist
+//! here.
+
+use core::fmt::{self, Display};
+
+use pagelab_abi::{
+    layout::PAGE_SIZE,
+    snapshot::{MemHeader, MmHeader, ZoneEntry},
+};
+
+use crate::frame::{Gfp, Refused};
+
+/// Zones a report has room for.
+pub const ZONES: usize = 4;
+
+/// Everything a report is made of.
+pub struct Report<'a> {
+    /// The request that could not be met; `None` where only a limit of the kernel's own was hit.
+    pub refused: Option<Refused>,
+    /// The program that is killed, which also asked.
+    pub task: &'a MmHeader,
+    /// Memory as a whole.
+    pub memory: &'a MemHeader,
+    /// The zones that have memory.
+    pub zones: &'a [ZoneEntry],
+}
+
+impl Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (task, memory) = (self.task, self.memory);
+        let comm = Comm(&task.comm);
+        if let Some(Refused { order, gfp, owner }) = self.refused {
+            writeln!(f, "{comm} invoked oom-killer: gfp_mask={}, order={order}, for {}", GfpNames(gfp), Owner(owner))?;
+        } else {
+            writeln!(f, "{comm} invoked oom-killer")?;
+        }
+        writeln!(
+            f,
+            "Mem-Info:\nanon:{} file:{} shmem:{} slab:{} pagetables:{} free:{}",
+            memory.anon,
+            memory.file - memory.shmem.min(memory.file),
+            memory.shmem,
+            memory.slab,
+            memory.page_tables,
+            memory.free
+        )?;
+        for zone in self.zones {
+            let [min, low, high] = zone.watermark.map(kb);
+            writeln!(
+                f,
+                "{} free:{}kB min:{min}kB low:{low}kB high:{high}kB present:{}kB managed:{}kB",
+                Zone(zone),
+                kb(zone.free),
+                kb(zone.present),
+                kb(zone.managed)
+            )?;
+        }
+        for zone in self.zones {
+            write!(f, "{}:", Zone(zone))?;
+            for (order, blocks) in zone.free_blocks.iter().enumerate() {
+                write!(f, " {blocks}*{}kB", kb(1 << order))?;
+            }
+            writeln!(f, " = {}kB", kb(zone.free))?;
+        }
+        writeln!(f, "{} total pagecache pages", memory.file)?;
+        writeln!(f, "{} pages RAM\n{} pages reserved", memory.ram, memory.ram - memory.managed.min(memory.ram))?;
+        let rss = task.rss_anon + task.rss_file + task.rss_shmem;
+        writeln!(
+            f,
+            "Tasks state (memory values in pages):\n\
+             [  pid  ] total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes name\n\
+             [{:>7}] {:>8} {rss:>8} {:>8} {:>8} {:>9} {:>14} {comm}",
+            task.pid, task.total_vm, task.rss_anon, task.rss_file, task.rss_shmem, task.pgtables_bytes
+        )?;
+        write!(
+            f,
+            "Out of memory: Killed process {} ({comm}) total-vm:{}kB, anon-rss:{}kB, file-rss:{}kB, shmem-rss:{}kB, \
+             pgtables:{}kB",
+            task.pid,
+            kb(task.total_vm),
+            kb(task.rss_anon),
+            kb(task.rss_file),
+            kb(task.rss_shmem),
+            task.pgtables_bytes / 1024
+        )
+    }
+}
+
+/// Kilobytes in a number of pages.
+const fn kb(pages: u64) -> u64 {
+    pages.saturating_mul(PAGE_SIZE / 1024)
+}
+
+struct Zone<'a>(&'a ZoneEntry);
+
+impl Display for Zone<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node {} {}", self.0.node, self.0.zone.name().unwrap_or("?"))
+    }
+}
+
+struct Owner(pagelab_abi::code::Owner);
+
+impl Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name().unwrap_or("?"))
+    }
+}
+
+/// A program's name, up to its NUL.
+struct Comm<'a>(&'a [u8; 16]);
+
+impl Display for Comm<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
+        name.utf8_chunks().try_for_each(|part| f.write_str(part.valid()))
+    }
+}
+
+/// gfp flags, the number and Linux's names.
+struct GfpNames(Gfp);
+
+impl Display for GfpNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [(Gfp, &str); 8] = [
+            (Gfp::HIGHUSER_MOVABLE, "GFP_HIGHUSER_MOVABLE"),
+            (Gfp::USER, "GFP_USER"),
+            (Gfp::KERNEL, "GFP_KERNEL"),
+            (Gfp::ATOMIC, "GFP_ATOMIC"),
+            (Gfp::DMA, "GFP_DMA"),
+            (Gfp::DMA32, "GFP_DMA32"),
+            (Gfp::RECLAIMABLE, "__GFP_RECLAIMABLE"),
+            (Gfp::ZERO, "__GFP_ZERO"),
+        ];
+        write!(f, "{:#x}(", self.0.bits())?;
+        let (mut left, mut first) = (self.0, true);
+        for (flags, name) in NAMES {
+            if left.contains(flags) {
+                left -= flags;
+                write!(f, "{}{name}", if first { "" } else { "|" })?;
+                first = false;
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use pagelab_abi::{code, snapshot::ORDERS};
+    use std::{format, string::ToString};
+
+    use super::*;
+
+    #[test]
+    fn a_report_says_who_asked_and_what_there_was() {
+        let mut comm = [0; 16];
+        comm[..5].copy_from_slice(b"hoard");
+        let task = MmHeader {
+            pid: 100,
+            comm,
+            total_vm: 3000,
+            rss_anon: 2500,
+            rss_file: 20,
+            rss_shmem: 3,
+            pgtables_bytes: 40960,
+            ..MmHeader::default()
+        };
+        let memory =
+            MemHeader { ram: 4096, managed: 3900, free: 50, anon: 2500, file: 23, shmem: 3, ..MemHeader::default() };
+        let mut free_blocks = [0; ORDERS];
+        (free_blocks[0], free_blocks[4]) = (2, 3);
+        let zone = ZoneEntry {
+            zone: code::Zone::Dma,
+            present: 4096,
+            managed: 3900,
+            free: 50,
+            watermark: [50, 60, 70],
+            free_blocks,
+            ..ZoneEntry::default()
+        };
+        let refused = Some(Refused { order: 0, gfp: Gfp::HIGHUSER_MOVABLE | Gfp::ZERO, owner: code::Owner::Anon });
+        let text = Report { refused, task: &task, memory: &memory, zones: &[zone] }.to_string();
+        let expected = [
+            "hoard invoked oom-killer: gfp_mask=0x94(GFP_HIGHUSER_MOVABLE|__GFP_ZERO), order=0, for anon",
+            "Mem-Info:",
+            "anon:2500 file:20 shmem:3 slab:0 pagetables:0 free:50",
+            "Node 0 DMA free:200kB min:200kB low:240kB high:280kB present:16384kB managed:15600kB",
+            "Node 0 DMA: 2*4kB 0*8kB 0*16kB 0*32kB 3*64kB 0*128kB 0*256kB 0*512kB 0*1024kB 0*2048kB 0*4096kB = 200kB",
+            "23 total pagecache pages",
+            "4096 pages RAM",
+            "196 pages reserved",
+            "Tasks state (memory values in pages):",
+            "[  pid  ] total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes name",
+            "[    100]     3000     2523     2500       20         3          40960 hoard",
+            "Out of memory: Killed process 100 (hoard) total-vm:12000kB, anon-rss:10000kB, file-rss:80kB, \
+             shmem-rss:12kB, pgtables:40kB",
+        ];
+        assert_eq!(text, expected.join("\n"));
+        assert!(format!("{}", GfpNames(Gfp::KERNEL | Gfp::ZERO)).ends_with("(GFP_KERNEL|__GFP_ZERO)"));
+    }
+}
