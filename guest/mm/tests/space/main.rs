@@ -7,6 +7,7 @@ mod mapping;
 mod model;
 mod oracle;
 mod protecting;
+mod scarce;
 mod seen;
 mod stack;
 mod world;

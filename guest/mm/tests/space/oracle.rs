@@ -82,7 +82,7 @@ fn our_rows(world: &mut World) -> Vec<Row> {
 }
 
 #[derive(Clone, Debug)]
-enum Request {
+pub(crate) enum Request {
     Map { page: u64, length: u64, prot: u64, flags: u64, skew: u64 },
     MapFile { page: u64, length: u64, prot: u64, flags: u64, file_page: u64 },
     Unmap { page: u64, length: u64, skew: u64 },
@@ -171,7 +171,7 @@ fn advice() -> impl Strategy<Value = u32> {
     proptest::sample::select(numbers.to_vec())
 }
 
-fn request() -> impl Strategy<Value = Request> {
+pub(crate) fn request() -> impl Strategy<Value = Request> {
     let protect_bits = prop_oneof![
         20 => Just(0),
         1 => Just(prot::GROWSDOWN),
@@ -204,7 +204,7 @@ fn request() -> impl Strategy<Value = Request> {
 
 /// An answer that both sides must agree on.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+pub(crate) enum Answer {
     Done(Result<(), Errno>),
     /// Where a mapping went; `None` for outside of the window.
     Mapped(Result<Option<u64>, Errno>),
@@ -231,6 +231,7 @@ fn mapped_by_us(world: &mut World, got: Result<u64, Errno>, length: u64) -> Answ
     if let Ok(address) = got
         && !in_window(address)
     {
+        world.release_hoard();
         world.unmap(address, length).expect("just mapped");
     }
     Answer::Mapped(got.map(|address| Some(address).filter(|&address| in_window(address))))
@@ -263,7 +264,7 @@ fn ask_linux(linux: &Linux, request: &Request) -> Answer {
     }
 }
 
-fn ask_us(world: &mut World, request: &Request) -> Answer {
+pub(crate) fn ask_us(world: &mut World, request: &Request) -> Answer {
     let at = |page: u64, skew: u64| WINDOW + page * PAGE + skew;
     match *request {
         Request::Map { page, length, prot, flags, skew } => {

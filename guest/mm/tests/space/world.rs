@@ -11,6 +11,7 @@ use pagelab_mm::{
     errno::Errno,
     fault::{self, Access, Fault},
     file::{File, FileId, FileSpec},
+    frame::Gfp,
     machine::Pfn,
     sim::{SimContext, new_context_with_file_bytes},
     space::{AddressSpace, Advice, MmapRequest, MremapRequest, Populate, Usage, advised_end, map, pages, prot},
@@ -31,6 +32,8 @@ pub(crate) struct World {
     /// A file, all of it in the page cache.
     pub(crate) file: FileId,
     free_at_start: u64,
+    /// Frames taken away.
+    hoard: Vec<Pfn>,
 }
 
 impl World {
@@ -42,7 +45,25 @@ impl World {
         }
         let free_at_start = cx.frames.free();
         let space = AddressSpace::new(&mut cx, 1).expect("room");
-        World { cx, space, file, free_at_start }
+        World { cx, space, file, free_at_start, hoard: Vec::new() }
+    }
+
+    /// Takes frames away until an ordinary request finds so many more and no more than that.
+    pub(crate) fn hoard(&mut self, left: u64) {
+        while let Ok(frame) = self.cx.alloc_frame(Gfp::HIGHUSER_MOVABLE, Owner::Buffer) {
+            self.hoard.push(frame);
+        }
+        for _ in 0..left {
+            self.cx.put_frame(self.hoard.pop().expect("there were more")).expect("it is ours");
+        }
+        self.cx.refused = None;
+    }
+
+    /// Gives all of them back.
+    pub(crate) fn release_hoard(&mut self) {
+        for frame in self.hoard.drain(..) {
+            self.cx.put_frame(frame).expect("it is ours");
+        }
     }
 
     /// A mapping of the file from this page on.
@@ -235,7 +256,8 @@ impl World {
     pub(crate) fn finish(mut self) {
         self.check();
         self.space.destroy(&mut self.cx);
-        let kept = u64::from(self.cx.vmas.frames()) + self.cx.frames.owned(Owner::ZeroPage);
+        let arenas = self.cx.vmas.frames() + self.cx.files.frames() - 1;
+        let kept = u64::from(arenas) + self.cx.frames.owned(Owner::ZeroPage);
         assert_eq!(self.cx.frames.free() + kept, self.free_at_start, "frames lost");
         assert_eq!(self.cx.vmas.live(), 0, "VMAs lost");
         assert_eq!(self.cx.commit.committed, 0, "promises kept");
