@@ -1,7 +1,7 @@
 //! The logical clock: the same program sees the same times in every run.
 
 /// Where CLOCK_REALTIME starts: 2000-01-01 00:00:00 UTC, in seconds since 1970.
-const REALTIME_START: u64 = 946_684_800;
+pub(crate) const REALTIME_START: u64 = 946_684_800;
 /// Nanoseconds that a look at the clock takes.
 const STEP_NS: u64 = 1_000;
 

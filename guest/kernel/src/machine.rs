@@ -16,6 +16,7 @@ use pagelab_mm::{
 use crate::arch::cpu;
 
 /// The machine the kernel runs on.
+#[derive(Clone, Copy)]
 pub(crate) struct KernelMachine {
     pages: *mut Page,
     frames: usize,

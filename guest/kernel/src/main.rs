@@ -14,6 +14,7 @@ mod fs;
 mod machine;
 mod note;
 mod panic;
+mod proc;
 mod process;
 mod random;
 mod signal;

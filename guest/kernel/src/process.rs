@@ -27,6 +27,10 @@ pub(crate) struct Process {
     pub(crate) program: &'static [u8],
     /// String id of that path.
     pub(crate) name: u32,
+    /// Where its parts were at the start.
+    pub(crate) layout: Layout,
+    /// `/proc/PID/oom_score_adj`.
+    pub(crate) oom_score_adj: i16,
     /// Bytes of its executable segments.
     pub(crate) text_bytes: u64,
     /// The file that it runs.
@@ -59,6 +63,21 @@ pub(crate) struct Process {
     pub(crate) personality: u32,
 }
 
+/// Where the parts of a program are: each the first byte, and the first after it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Layout {
+    /// Executable segments.
+    pub(crate) code: [u64; 2],
+    /// Initialised data.
+    pub(crate) data: [u64; 2],
+    /// The arguments' strings.
+    pub(crate) arguments: [u64; 2],
+    /// The environment's strings.
+    pub(crate) environment: [u64; 2],
+    /// The auxiliary vector.
+    pub(crate) auxv: [u64; 2],
+}
+
 impl Process {
     /// A process without a program.
     pub(crate) fn new(space: AddressSpace) -> Process {
@@ -67,6 +86,8 @@ impl Process {
             space,
             program: &[],
             name: 0,
+            layout: Layout::default(),
+            oom_score_adj: 0,
             text_bytes: 0,
             executable: Found { dentry: 0, inode: 0 },
             descriptors: Descriptors::new(),
@@ -134,9 +155,7 @@ impl Kernel {
         snapshot.end(&mut self.mm.trace);
 
         self.snapshot.begin(SnapshotKind::Memory, moment);
-        let mut header = self.mm.frames.mem_header();
-        header.mapped = self.process.space.usage.rss_file + self.process.space.usage.rss_shmem;
-        header.committed = self.mm.commit.committed;
+        let header = self.mem_header();
         self.snapshot.put(&mut self.mm.trace, &header);
         let (snapshot, mm) = (&mut self.snapshot, &mut self.mm);
         for zone in mm.frames.zone_entries() {

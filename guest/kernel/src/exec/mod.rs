@@ -90,6 +90,8 @@ fn start(kernel: &mut Kernel, path: &'static [u8]) -> Result<TrapFrame, Why> {
     kernel.process.name = kernel.mm.file(id).name;
     let image = exec::load(kernel, &program, id).map_err(Why::Load)?;
     kernel.process.text_bytes = image.text_bytes();
+    kernel.process.layout.code = [image.code.start, image.code.end];
+    kernel.process.layout.data = [image.data.start, image.data.end];
     kernel.process.space.set_brk_start(image.end);
     kernel.process.space.data_bytes = image.data_bytes();
     let rsp = stack::build(kernel, path, &image)?;

@@ -70,13 +70,19 @@ fn write(kernel: &mut Kernel, path: &[u8], image: &Image) -> Result<u64, Errno> 
     stack.push(kernel, argc)?;
     let mut string = strings;
     let mut ends = command.split(|&byte| byte == 0);
-    for count in [argc, envc] {
+    let mut blocks = [[0; 2]; 2];
+    for (count, block) in [argc, envc].into_iter().zip(&mut blocks) {
+        block[0] = string;
         for _ in 0..count {
             stack.push(kernel, string)?;
             string += ends.next().ok_or(Errno::EINVAL)?.len() as u64 + 1;
         }
+        block[1] = string;
         stack.push(kernel, 0)?;
     }
+    let layout = &mut kernel.process.layout;
+    [layout.arguments, layout.environment] = blocks;
+    layout.auxv = [rsp + 8 * (words - 2 * AUX_PAIRS), rsp + 8 * words];
     let features = kernel.cpu_model().iter().find(|leaf| leaf.leaf == 1).map_or(0, |leaf| u64::from(leaf.edx));
     for (key, value) in [
         (at::HWCAP, features),

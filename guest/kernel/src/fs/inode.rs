@@ -52,10 +52,12 @@ pub(crate) enum Kind {
     Tty = 10,
     /// A link of `/proc` that leads straight to a file; `payload` says to which.
     Magic = 11,
+    /// What the kernel tells when it is read: [`crate::proc`] knows what `payload` stands for.
+    Proc = 12,
 }
 
 impl Kind {
-    const ALL: [Kind; 11] = [
+    const ALL: [Kind; 12] = [
         Kind::Directory,
         Kind::Regular,
         Kind::Link,
@@ -67,6 +69,7 @@ impl Kind {
         Kind::Random,
         Kind::Tty,
         Kind::Magic,
+        Kind::Proc,
     ];
 }
 

@@ -9,7 +9,7 @@ use super::{
     pipe::{self, READERS, WRITERS},
     wait::{self, SIGPIPE},
 };
-use crate::state::Kernel;
+use crate::{proc, state::Kernel};
 
 /// Whether what is open has a place where the next read begins.
 pub(crate) fn is_seekable(kernel: &Kernel, open: &Open) -> bool {
@@ -20,11 +20,13 @@ pub(crate) fn is_seekable(kernel: &Kernel, open: &Open) -> bool {
 ///
 /// # Errors
 /// EISDIR; EAGAIN: the pipe is empty; ENOMEM.
-pub(crate) fn readable(kernel: &mut Kernel, open: &Open, position: u64, length: u64) -> Result<u64, Errno> {
+pub(crate) fn readable(kernel: &mut Kernel, slot: Slot, position: u64, length: u64) -> Result<u64, Errno> {
+    let open = *kernel.open(slot);
     let rest = match kernel.inode(open.inode).kind() {
         Kind::Directory => return Err(Errno::EISDIR),
         Kind::Link | Kind::Magic => return Err(Errno::EINVAL),
         Kind::Regular => kernel.size(open.inode).saturating_sub(position),
+        Kind::Proc => proc::readable(kernel, slot, position, length)?,
         Kind::Null | Kind::Console | Kind::Tty => 0,
         Kind::Zero | Kind::Full | Kind::Random => length,
         Kind::Pipe => {
@@ -61,6 +63,7 @@ pub(crate) fn read(
         Kind::Zero | Kind::Full => kernel.mm.machine.zero_part(to, offset, length),
         Kind::Random => fill_randomly(kernel, to, offset, length),
         Kind::Pipe => return Ok(pipe::take(kernel, open.inode, to, offset, length)),
+        Kind::Proc => proc::read(kernel, slot, position, to, offset, length),
         _ => return Ok(0),
     }
     Ok(length)
@@ -132,6 +135,7 @@ pub(crate) fn write(
             kernel.mm.trace.bulk_at(BulkKind::Console, stream, Moment::Request, false, gpa, length as u32);
             Ok(length)
         }
+        Kind::Proc => proc::write(kernel, kernel.inode(inode).payload, from, offset, length),
         Kind::Pipe => pipe::put(kernel, inode, length as u64, |kernel, to, at, part, done| {
             kernel.mm.machine.copy_part(to, at, from, offset + done as usize, part);
             Ok(())

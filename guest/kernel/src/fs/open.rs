@@ -9,7 +9,7 @@ use super::{
     path::Found,
     pipe::{self, READERS, WRITERS},
 };
-use crate::{state::Kernel, take_once::TakeOnce};
+use crate::{proc, state::Kernel, take_once::TakeOnce};
 
 /// Flags of open (Linux's `asm-generic/fcntl.h`).
 pub(crate) const O_ACCMODE: u32 = 3;
@@ -52,7 +52,13 @@ pub(crate) struct Open {
     references: u32,
     /// Where the next read or write begins; in a directory the number of the last dentry listed.
     pub(crate) offset: u64,
-    reserved: [u64; 5],
+    /// The text of `/proc` that is being read: a block of frames, 0 if there is none.
+    pub(crate) text: u32,
+    /// Its order.
+    pub(crate) text_order: u32,
+    /// Bytes of it.
+    pub(crate) text_length: u64,
+    reserved: [u64; 3],
 }
 
 impl Open {
@@ -227,6 +233,7 @@ impl Kernel {
                 pipe::change_ends(self, open.inode, end, -i64::from(wanted));
             }
         }
+        proc::drop_text(self, slot);
         self.fs.slab.remove(&mut self.mm, slot);
         self.let_dentry_go(open.dentry);
         self.let_go(open.inode);

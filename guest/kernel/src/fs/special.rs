@@ -4,10 +4,10 @@ use pagelab_mm::errno::Errno;
 
 use super::{
     Slot,
-    inode::{Inode, Kind, S_IFCHR, S_IFDIR, S_IFLNK, System},
+    inode::{Inode, Kind, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, System},
     path::Found,
 };
-use crate::{process::FIRST_PID, state::Kernel, text::Text};
+use crate::{proc, process::FIRST_PID, state::Kernel, text::Text};
 
 /// `payload` of a [`Kind::Magic`] link: the program's file.
 const EXE: u32 = 1;
@@ -17,9 +17,8 @@ const CWD: u32 = 2;
 const ROOT: u32 = 3;
 /// The file of descriptor 0; those of others follow.
 const DESCRIPTOR: u32 = 0x1000;
-/// `payload` of the directory with the process's files, and of the one with its descriptors.
-const PROCESS: u32 = 1;
-const DESCRIPTORS: u32 = 2;
+/// `payload` of the directory with the process's descriptors; that of others is their place in [`proc::DIRECTORIES`].
+const DESCRIPTORS: u32 = 0x100;
 
 /// A device of `/dev`: name, what it is, major and minor number.
 const DEVICES: [(&[u8], Kind, u32, u32); 6] = [
@@ -46,9 +45,8 @@ impl Kernel {
         let place = *self.inode(directory);
         let inode = match (place.system(), place.payload) {
             (System::Dev, _) => self.device(text)?,
-            (System::Proc, 0) => self.in_proc(text)?,
-            (System::Proc, PROCESS) => of_process(text),
             (System::Proc, DESCRIPTORS) => self.descriptor_link(text),
+            (System::Proc, directory) => self.in_proc(directory, text)?,
             _ => None,
         };
         let Some(inode) = inode else { return Ok(0) };
@@ -81,18 +79,38 @@ impl Kernel {
         Ok(inode)
     }
 
-    fn in_proc(&mut self, text: &[u8]) -> Result<Option<Inode>, Errno> {
+    fn in_proc(&mut self, directory: u32, text: &[u8]) -> Result<Option<Inode>, Errno> {
         let mut digits = Text::new();
         let pid = digits.format(format_args!("{}", self.process.pid));
-        if text == pid {
-            let mut inode = Inode::new(Kind::Directory, System::Proc, S_IFDIR | 0o555, 0);
-            inode.payload = PROCESS;
-            return Ok(Some(inode));
-        }
-        if text == b"self" {
-            return self.text_link(System::Proc, pid).map(Some);
-        }
-        Ok(None)
+        let place = match directory {
+            proc::ROOT if text == b"self" => return self.text_link(System::Proc, pid).map(Some),
+            proc::ROOT if text == b"thread-self" => {
+                let target = digits.format(format_args!("{0}/task/{0}", self.process.pid));
+                return self.text_link(System::Proc, target).map(Some);
+            }
+            proc::ROOT if text == b"mounts" => return self.text_link(System::Proc, b"self/mounts").map(Some),
+            proc::ROOT | proc::TASKS if text == pid => Some(proc::Node::Directory(proc::PROCESS)),
+            proc::PROCESS if text == b"fd" => Some(proc::Node::Directory(DESCRIPTORS)),
+            proc::PROCESS => {
+                if let Some(&(_, payload)) = MAGIC.iter().find(|link| link.0 == text) {
+                    let mut inode = Inode::new(Kind::Magic, System::Proc, S_IFLNK | 0o777, 0);
+                    inode.payload = payload;
+                    return Ok(Some(inode));
+                }
+                proc::find(directory, text)
+            }
+            _ => proc::find(directory, text),
+        };
+        Ok(place.map(|place| {
+            let (kind, mode, payload) = match place {
+                proc::Node::Directory(DESCRIPTORS) => (Kind::Directory, S_IFDIR | 0o500, DESCRIPTORS),
+                proc::Node::Directory(payload) => (Kind::Directory, S_IFDIR | 0o555, payload),
+                proc::Node::File(payload) => (Kind::Proc, S_IFREG | proc::mode(payload), payload),
+            };
+            let mut inode = Inode::new(kind, System::Proc, mode, 0);
+            inode.payload = payload;
+            inode
+        }))
     }
 
     /// The link of a descriptor, while it is open.
@@ -131,15 +149,6 @@ impl Kernel {
                 let mut names = DEVICES.iter().map(|device| device.0).chain(DEVICE_LINKS.iter().map(|link| link.0));
                 names.try_for_each(|name| self.find_dentry(directory, name).map(drop))
             }
-            (System::Proc, 0) => {
-                let mut digits = Text::new();
-                let pid = digits.format(format_args!("{FIRST_PID}"));
-                [pid, b"self"].into_iter().try_for_each(|name| self.find_dentry(directory, name).map(drop))
-            }
-            (System::Proc, PROCESS) => {
-                let mut names = MAGIC.iter().map(|link| link.0).chain([&b"fd"[..]]);
-                names.try_for_each(|name| self.find_dentry(directory, name).map(drop))
-            }
             (System::Proc, DESCRIPTORS) => {
                 let mut next = 0;
                 while let Some(fd) = self.process.descriptors.next_open(next) {
@@ -150,21 +159,21 @@ impl Kernel {
                 }
                 Ok(())
             }
+            (System::Proc, inside) => {
+                let mut digits = Text::new();
+                let pid: &[u8] = digits.format(format_args!("{FIRST_PID}"));
+                let own: &[&[u8]] = match inside {
+                    proc::ROOT => &[pid, b"self", b"thread-self", b"mounts"],
+                    proc::TASKS => &[pid],
+                    proc::PROCESS => &[b"fd", b"exe", b"cwd", b"root"],
+                    _ => &[],
+                };
+                own.iter().try_for_each(|name| self.find_dentry(directory, name).map(drop))?;
+                proc::names(inside).try_for_each(|name| self.find_dentry(directory, name).map(drop))
+            }
             _ => Ok(()),
         }
     }
-}
-
-fn of_process(text: &[u8]) -> Option<Inode> {
-    if text == b"fd" {
-        let mut inode = Inode::new(Kind::Directory, System::Proc, S_IFDIR | 0o500, 0);
-        inode.payload = DESCRIPTORS;
-        return Some(inode);
-    }
-    let &(_, payload) = MAGIC.iter().find(|link| link.0 == text)?;
-    let mut inode = Inode::new(Kind::Magic, System::Proc, S_IFLNK | 0o777, 0);
-    inode.payload = payload;
-    Some(inode)
 }
 
 /// What a link of `/proc` leads to.

@@ -39,7 +39,7 @@ pub(crate) struct Action {
 
 impl Action {
     const SIG_DFL: u64 = 0;
-    const SIG_IGN: u64 = 1;
+    pub(crate) const SIG_IGN: u64 = 1;
     /// What a program starts with.
     pub(super) const DEFAULT: Action = Action { handler: Action::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
 

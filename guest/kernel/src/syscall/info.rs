@@ -1,7 +1,7 @@
 //! System calls that tell the program about itself and its system.
 
 use pagelab_abi::layout::PAGE_SIZE;
-use pagelab_mm::errno::Errno;
+use pagelab_mm::{errno::Errno, text};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::{Args, Result};
@@ -47,7 +47,8 @@ pub(super) fn getrusage(kernel: &mut Kernel, &[who, address, ..]: &Args) -> Resu
 
 pub(super) fn uname(kernel: &mut Kernel, &[address, ..]: &Args) -> Result {
     const FIELD: usize = 65;
-    let fields: [&[u8]; 6] = [b"Linux", b"pagelab", b"6.12.0-pagelab", b"#1", b"x86_64", b"(none)"];
+    let fields: [&[u8]; 6] =
+        [b"Linux", text::HOSTNAME.as_bytes(), text::RELEASE.as_bytes(), text::VERSION.as_bytes(), b"x86_64", b"(none)"];
     let mut names = [0; 6 * FIELD];
     for (place, field) in names.chunks_mut(FIELD).zip(fields) {
         place[..field.len()].copy_from_slice(field);

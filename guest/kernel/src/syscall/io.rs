@@ -210,7 +210,7 @@ fn transfer(
     writes: bool,
 ) -> Result {
     if !writes {
-        let length = io::readable(kernel, open, position, length)?;
+        let length = io::readable(kernel, slot, position, length)?;
         return by_page(kernel, buffer, length, true, |kernel, pfn, offset, part, done| {
             io::read(kernel, slot, position + done, pfn, offset, part)
         });
@@ -268,7 +268,7 @@ pub(super) fn sendfile(kernel: &mut Kernel, &[to, from, offset, count, ..]: &Arg
         return Err(Errno::EINVAL);
     }
     let (start, end) = (position(kernel, &from, place, false), position(kernel, &to, Place::Here, true));
-    let moved = between(kernel, (source, &from, start), (&to, end), count.min(MAX_RW))?;
+    let moved = between(kernel, (source, start), (&to, end), count.min(MAX_RW))?;
     conclude(kernel, sink, &to, Place::Here, end, moved, true)?;
     conclude(kernel, source, &from, place, start, moved, false)?;
     if offset != 0 {
@@ -303,7 +303,7 @@ pub(super) fn copy_file_range(kernel: &mut Kernel, &[from, from_at, to, to_at, l
     if from.inode == to.inode && end < start + length && start < end + length {
         return Err(Errno::EINVAL);
     }
-    let moved = between(kernel, (source, &from, start), (&to, end), length)?;
+    let moved = between(kernel, (source, start), (&to, end), length)?;
     conclude(kernel, source, &from, from_place, start, moved, false)?;
     conclude(kernel, sink, &to, to_place, end, moved, true)?;
     for (address, value) in [(from_at, start + moved), (to_at, end + moved)] {
@@ -315,10 +315,10 @@ pub(super) fn copy_file_range(kernel: &mut Kernel, &[from, from_at, to, to_at, l
 }
 
 /// Moves bytes from one open file to another, through a frame.
-fn between(kernel: &mut Kernel, from: (Slot, &Open, u64), to: (&Open, u64), length: u64) -> Result {
-    let (source, from, start) = from;
+fn between(kernel: &mut Kernel, from: (Slot, u64), to: (&Open, u64), length: u64) -> Result {
+    let (source, start) = from;
     let (to, end) = to;
-    let length = io::readable(kernel, from, start, length)?;
+    let length = io::readable(kernel, source, start, length)?;
     let length = io::writable(kernel, to, end, length)?;
     let frame = io::bounce(kernel)?;
     let mut done = 0;

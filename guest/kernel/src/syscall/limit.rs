@@ -57,6 +57,14 @@ impl Limits {
     }
 }
 
+/// Soft and hard values of all limits, by Linux's number.
+pub(crate) fn all_limits(kernel: &mut Kernel) -> [[u64; 2]; COUNT] {
+    core::array::from_fn(|resource| {
+        let Limit { soft, hard } = *limit(kernel, resource);
+        [soft, hard]
+    })
+}
+
 /// The limit with this number.
 fn limit(kernel: &mut Kernel, resource: usize) -> &mut Limit {
     let memory = &mut kernel.process.space.limits;

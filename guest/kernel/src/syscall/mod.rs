@@ -22,9 +22,9 @@ mod time;
 mod timer;
 mod tree;
 
-pub(crate) use identity::Identity;
+pub(crate) use identity::{Identity, Ids};
 pub(crate) use io::Buffers;
-pub(crate) use limit::Limits;
+pub(crate) use limit::{Limits, all_limits};
 pub(crate) use missing::MissingSyscalls;
 use pagelab_abi::{event, syscall::Syscall, trap::TrapFrame};
 use pagelab_mm::errno::Errno;

@@ -19,7 +19,7 @@ const MAX_PRIORITY: i32 = 99;
 pub(crate) struct Scheduling {
     policy: u32,
     priority: i32,
-    nice: i32,
+    pub(crate) nice: i32,
 }
 
 fn is_itself(kernel: &Kernel, pid: u64) -> core::result::Result<(), Errno> {

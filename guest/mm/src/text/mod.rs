@@ -30,7 +30,7 @@ pub use smaps::{Rollup, smaps, smaps_rollup};
 pub use stat::{stat, statm};
 pub use status::status;
 pub use system::{
-    HOSTNAME, Mount, RELEASE, VERSION, loadavg, mountinfo, mounts, number, system_stat, uptime, uuid, version,
+    HOSTNAME, Mount, RELEASE, VERSION, loadavg, mask, mountinfo, mounts, number, system_stat, uptime, uuid, version,
 };
 pub use task::{Signals, Task};
 pub use vmstat::vmstat;

@@ -121,6 +121,14 @@ impl<'a> Out<'a> {
         self.decimal_right(value, 0);
     }
 
+    /// Adds a number that may be negative.
+    pub(super) fn signed(&mut self, value: i64) {
+        if value < 0 {
+            self.byte(b'-');
+        }
+        self.decimal(value.unsigned_abs());
+    }
+
     /// Adds a number, padded with blanks on its left to a width.
     pub(super) fn decimal_right(&mut self, value: u64, width: usize) {
         let mut digits = [b' '; MAX_DIGITS];

@@ -32,18 +32,13 @@ pub fn stat(sink: &mut dyn Sink, mm: &MmHeader, task: &Task) -> fmt::Result {
     out.decimal(task.session.into());
     // tty_nr, tpgid: no terminal; flags.
     out.text(" 0 -1 0");
+    numbers(&mut out, &[mm.min_flt, 0, mm.maj_flt, 0, task.user_ticks, 0, 0, 0]);
+    out.byte(b' ');
+    out.signed(i64::from(task.nice) + 20);
+    out.byte(b' ');
+    out.signed(task.nice.into());
     let fields = [
-        mm.min_flt,
-        0,
-        mm.maj_flt,
-        0,
-        task.user_ticks,
-        0,
-        0,
-        0,
-        // priority, nice, threads, itrealvalue
-        20,
-        0,
+        // threads, itrealvalue
         1,
         0,
         task.start_ticks,
@@ -82,12 +77,16 @@ pub fn stat(sink: &mut dyn Sink, mm: &MmHeader, task: &Task) -> fmt::Result {
         // exit_code
         0,
     ];
-    for value in fields {
-        out.byte(b' ');
-        out.decimal(value);
-    }
+    numbers(&mut out, &fields);
     out.byte(b'\n');
     out.finish()
+}
+
+fn numbers(out: &mut Out<'_>, values: &[u64]) {
+    for value in values {
+        out.byte(b' ');
+        out.decimal(*value);
+    }
 }
 
 /// `/proc/PID/statm`: size, resident, shared, text, 0, data, 0 in pages.

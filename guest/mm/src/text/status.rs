@@ -30,7 +30,15 @@ pub fn status(sink: &mut dyn Sink, mm: &MmHeader, task: Option<&Task>) -> fmt::R
         number(&mut out, "Ngid", 0);
         number(&mut out, "Pid", pid);
         number(&mut out, "PPid", task.ppid.into());
-        out.text("TracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n");
+        out.text("TracerPid:\t0\n");
+        for (name, ids) in [("Uid:", task.uids), ("Gid:", task.gids)] {
+            out.text(name);
+            for id in ids {
+                out.byte(b'\t');
+                out.decimal(id.into());
+            }
+            out.byte(b'\n');
+        }
         number(&mut out, "FDSize", task.fd_size.into());
         out.text("Groups:\t \n");
         number(&mut out, "NStgid", pid);

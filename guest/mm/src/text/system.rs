@@ -120,9 +120,20 @@ pub fn version(sink: &mut dyn Sink) -> fmt::Result {
 ///
 /// # Errors
 /// The sink's.
-pub fn number(sink: &mut dyn Sink, value: u64) -> fmt::Result {
+pub fn number(sink: &mut dyn Sink, value: i64) -> fmt::Result {
     let mut out = Out::new(sink);
-    out.decimal(value);
+    out.signed(value);
+    out.byte(b'\n');
+    out.finish()
+}
+
+/// A file that holds 32 bits in hexadecimal digits.
+///
+/// # Errors
+/// The sink's.
+pub fn mask(sink: &mut dyn Sink, value: u32) -> fmt::Result {
+    let mut out = Out::new(sink);
+    out.hex(value.into(), 8);
     out.byte(b'\n');
     out.finish()
 }

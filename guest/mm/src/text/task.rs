@@ -24,6 +24,12 @@ pub struct Task {
     pub pgrp: u32,
     /// Session.
     pub session: u32,
+    /// User ids: real, effective, saved, of the file system.
+    pub uids: [u32; 4],
+    /// Group ids, in the same order.
+    pub gids: [u32; 4],
+    /// Nice value, -20 to 19.
+    pub nice: i32,
     /// File mode creation mask.
     pub umask: u32,
     /// Descriptors the table has room for.

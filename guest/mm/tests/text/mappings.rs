@@ -33,7 +33,7 @@ fn parse_line(line: &str, strings: &mut Strings) -> VmaEntry {
     }
     let name = fields.get(5).map_or(0, |_| strings.add(line[73..].trim_start()));
     let (major, minor) = fields[3].split_once(':').expect("a device");
-    let vma = VmaEntry {
+    VmaEntry {
         device: ((hex(major) << 20) | hex(minor)) as u32,
         start: hex(start),
         end: hex(end),
@@ -42,8 +42,7 @@ fn parse_line(line: &str, strings: &mut Strings) -> VmaEntry {
         name,
         bits: bits.bits(),
         ..VmaEntry::default()
-    };
-    vma
+    }
 }
 
 #[test]
