@@ -143,6 +143,53 @@ static void mend_and_use_fpu(int number, siginfo_t *info, void *context) {
     mprotect(page, PAGE, PROT_READ | PROT_WRITE);
 }
 
+/* What a handler may do to the context that it returns to. */
+static volatile int spoil;
+static void spoiler(int number, siginfo_t *info, void *context) {
+    ucontext_t *c = context;
+    greg_t *r = c->uc_mcontext.gregs;
+    (void)number, (void)info;
+    switch (spoil) {
+    case 0: r[REG_RIP] = 0x800000000000; break;
+    case 1: r[REG_RIP] = (greg_t)0xffffffff80100000; break;
+    case 2: r[REG_RIP] = 0x1234; break;
+    case 3: r[REG_CSGSFS] &= ~0xffffL; break;
+    case 4: r[REG_CSGSFS] = (r[REG_CSGSFS] & ~0xffffL) | 0x10; break;
+    case 5: r[REG_CSGSFS] &= ~(0xffffL << 48); break;
+    case 6: c->uc_mcontext.fpregs = (void *)0x1000; break;
+    case 7: c->uc_mcontext.fpregs->mxcsr = 0xffffffff; break;
+    case 8: r[REG_RSP] = 0x800000000000; break;
+    case 9: r[REG_EFL] = -1 & ~0x100; break;
+    case 10: sigaddset(&c->uc_sigmask, SIGUSR2); break;
+    case 11: c->uc_mcontext.fpregs = NULL; break;
+    }
+}
+
+static void jump_out_briefly(int number, siginfo_t *info, void *context) {
+    ucontext_t *c = context;
+    printf("  signal %d code %d trap %lld error %llx\n", number, info->si_code, c->uc_mcontext.gregs[REG_TRAPNO],
+           c->uc_mcontext.gregs[REG_ERR]);
+    siglongjmp(out, 1);
+}
+
+static void spoiled(void) {
+    sigset_t mask;
+    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
+    sigaltstack(&stack, NULL);
+    handle(SIGUSR1, spoiler, 0);
+    handle(SIGSEGV, jump_out_briefly, SA_ONSTACK);
+    handle(SIGBUS, jump_out_briefly, SA_ONSTACK);
+    for (spoil = 0; spoil < 12; spoil++) {
+        printf("spoiled context %d\n", spoil);
+        if (!sigsetjmp(out, 1)) {
+            raise(SIGUSR1);
+            asm volatile("push $0x202; popfq" ::: "cc", "memory");
+            sigprocmask(SIG_BLOCK, NULL, &mask);
+            printf("  lived, SIGUSR2 blocked %d\n", sigismember(&mask, SIGUSR2));
+        }
+    }
+}
+
 static int died(const char *how) {
     stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
     handle(SIGSEGV, jump_out, 0);
@@ -267,5 +314,6 @@ int main(int argc, char **argv) {
     if (!sigsetjmp(out, 1))
         recurse(0);
     printf("  again: signal %d code %d\n", told_number, told_code);
+    spoiled();
     return 0;
 }

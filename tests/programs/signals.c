@@ -2,6 +2,7 @@
    it prints is Linux's to say. With an argument: a way to die. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/futex.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -244,6 +245,12 @@ static void stacks(void) {
     printf("  flags %x\n", old.ss_flags);
 }
 
+static uint32_t word;
+static void change_word(int number) {
+    (void)number;
+    word++;
+}
+
 static void waits(void) {
     puts("waits and timers");
     struct sigaction action = {.sa_handler = note};
@@ -291,6 +298,20 @@ static void waits(void) {
     int number = 0;
     attempt("sigwait", sigwait(&block, &number));
     printf("  %d\n", number);
+    sigprocmask(SIG_UNBLOCK, &block, NULL);
+
+    /* A call that a handler interrupts starts again if the handler asks for that. */
+    for (int flags = 0; flags <= (int)SA_RESTART; flags += (int)SA_RESTART) {
+        word = 5;
+        action = (struct sigaction){.sa_handler = change_word, .sa_flags = flags};
+        sigaction(SIGALRM, &action, NULL);
+        setitimer(ITIMER_REAL, &timer, NULL);
+        attempt("futex", syscall(SYS_futex, &word, FUTEX_WAIT, 5, NULL));
+    }
+    block = set_of(SIGUSR1, 0);
+    sigprocmask(SIG_BLOCK, &block, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    attempt("sigwaitinfo, interrupted", syscall(SYS_rt_sigtimedwait, &block, NULL, NULL, 8));
     sigprocmask(SIG_UNBLOCK, &block, NULL);
 
     signal(SIGPROF, note);

@@ -71,16 +71,21 @@ impl Fpu {
         self.load();
     }
 
-    /// Takes a state from a program. Bits of MXCSR that the CPU does not have are dropped: to load them would fault.
-    pub(super) fn restore(&mut self, image: &FxImage) {
+    /// Takes a state from a program. One that the CPU would refuse, with bits of MXCSR that do not exist, leaves the
+    /// state of a fresh program, and false is the answer.
+    pub(super) fn restore(&mut self, image: &FxImage) -> bool {
         let mask = match self.save().mxcsr_mask {
             0 => DEFAULT_MXCSR_MASK,
             mask => mask,
         };
+        if image.mxcsr & !mask != 0 {
+            self.reset();
+            return false;
+        }
         *self.0 = *image;
-        self.0.mxcsr &= mask;
         self.load();
         self.0.rest.fill(0);
+        true
     }
 
     fn load(&mut self) {

@@ -144,6 +144,9 @@ pub(crate) fn go_back(kernel: &mut Kernel, registers: &mut TrapFrame) {
 }
 
 /// Takes registers, mask, alternate stack and FPU state from the frame above the stack pointer.
+///
+/// # Errors
+/// It cannot be read, or its FPU state is none.
 fn pop(kernel: &mut Kernel, registers: &mut TrapFrame) -> Result<(), Errno> {
     // The handler's return has taken the restorer's address.
     let context: Context = user_copy::get(kernel, registers.rsp)?;
@@ -154,7 +157,9 @@ fn pop(kernel: &mut Kernel, registers: &mut TrapFrame) -> Result<(), Errno> {
         0 => kernel.signals.fpu.reset(),
         at => {
             let image = user_copy::get(kernel, at)?;
-            kernel.signals.fpu.restore(&image);
+            if !kernel.signals.fpu.restore(&image) {
+                return Err(Errno::EINVAL);
+            }
         }
     }
     // As in Linux, a stack that cannot be put back is none of anybody's business.

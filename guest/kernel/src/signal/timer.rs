@@ -84,7 +84,7 @@ pub(super) fn expire(kernel: &mut Kernel) {
         timer.expires = match timer.interval {
             0 => None,
             // Periods that were missed are not made up for.
-            interval => Some(expired + ((now - expired) / interval + 1).saturating_mul(interval)),
+            interval => Some(expired.saturating_add(((now - expired) / interval + 1).saturating_mul(interval))),
         };
         kernel.signals.send(&SigInfo::kernel(number), Target::Process);
     }
