@@ -93,7 +93,10 @@ fn a_signal_that_a_program_sends_itself_has_a_backtrace_too() {
 fn a_backtrace_goes_through_a_signals_handler() {
     let lab = lab!();
     for link in LINKS {
-        let frames = backtrace(&crash(&lab, link, "handler", 139));
+        let diagnosis = crash(&lab, link, "handler", 139);
+        let found = |frame: &Value| frame["found"] == "signal_return";
+        assert!(diagnosis["backtrace"].as_array().is_some_and(|frames| frames.iter().any(found)), "{diagnosis}");
+        let frames = backtrace(&diagnosis);
         let handler = position(&frames, "handle", line("handle"));
         let main = position(&frames, "main", line("raise"));
         assert!(frames[handler..main].iter().any(|(name, _)| name.contains("raise")), "{frames:?}");

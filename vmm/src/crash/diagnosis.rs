@@ -100,7 +100,8 @@ pub struct Frame {
     pub line: Option<u32>,
     /// Whether the function was inlined into the next.
     pub inlined: bool,
-    /// How the frame was found: `here`, `caller`, `unwound`, `frame_pointer`, or `guess`.
+    /// How the frame was found: `here`, `caller`, `unwound`, `frame_pointer`, or `guess`; `signal_return` where a handler
+    /// returns to what a signal interrupted.
     pub found: String,
 }
 

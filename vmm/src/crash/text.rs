@@ -193,6 +193,7 @@ fn line(frame: &Frame) -> String {
         (_, Some(function), true) => format!("{} (inlined)", printable(function)),
         (Some(symbol), ..) => printable(symbol),
         (None, Some(function), _) => printable(function),
+        (None, None, _) if frame.found == "signal_return" => "a signal's handler was called here".to_owned(),
         (None, None, _) => "?".to_owned(),
     };
     if let Some(file) = &frame.file {

@@ -40,6 +40,8 @@ pub(crate) enum Found {
     FramePointer,
     /// A word of the stack that looks like a return address.
     Guess,
+    /// Where a handler returns to: the next frame is what the signal interrupted.
+    SignalReturn,
 }
 
 impl Found {
@@ -51,6 +53,7 @@ impl Found {
             Found::Unwound => "unwound",
             Found::FramePointer => "frame_pointer",
             Found::Guess => "guess",
+            Found::SignalReturn => "signal_return",
         }
     }
 }
@@ -102,6 +105,9 @@ pub(crate) fn backtrace(remains: &Remains, image: &ProgramImage<'_>) -> Vec<Step
             break;
         };
         let Some(address) = above[RIP].filter(|&address| address != 0) else { break };
+        if let Some(trampoline) = steps.last_mut().filter(|_| interrupted) {
+            trampoline.found = Found::SignalReturn;
+        }
         steps.push(Step { address, is_return: !interrupted, found });
         registers = above;
     }
