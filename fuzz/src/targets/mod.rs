@@ -12,9 +12,16 @@ mod stream;
 mod synthetic;
 mod syscalls;
 
+use tempfile::TempDir;
+
 use crate::Target;
 
 pub use self::{cpio::Cpio, elf::Elf, recorder::Recording, ring::Ring, run_file::RunFiles, syscalls::Syscalls};
+
+/// A folder for run files: in memory where that is possible, for what a disk does is not looked at.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder")
+}
 
 /// Makes a target.
 pub type Make = fn() -> Box<dyn Target>;

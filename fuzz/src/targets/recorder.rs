@@ -29,7 +29,7 @@ impl Recording {
             guest.exit();
             stream::encode(&guest.inputs)
         });
-        Recording { corpus: corpus.into(), folder: tempfile::tempdir().expect("a temporary folder") }
+        Recording { corpus: corpus.into(), folder: super::folder() }
     }
 }
 

@@ -37,7 +37,7 @@ impl RunFiles {
     /// # Panics
     /// When there is no place for temporary files.
     pub fn new() -> RunFiles {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = super::folder();
         let sound = folder.path().join("sound.pagelab");
         fs::rename(Guest::sound(5).record_run(folder.path()), &sound).expect("it can be renamed");
         let corpus = vec![fs::read(&sound).expect("it can be read")];

@@ -43,7 +43,7 @@ impl Syscalls {
             let comma = if calls.is_empty() { "" } else { "," };
             write!(calls, "{comma}{}", call.number()).expect("a string takes it");
         }
-        Syscalls { folder: tempfile::tempdir().expect("a temporary folder"), calls }
+        Syscalls { folder: super::folder(), calls }
     }
 }
 
