@@ -265,6 +265,6 @@ fn the_least_memory_is_told_exactly() {
 #[test]
 fn more_memory_than_the_host_has_is_refused() {
     let lab = lab!();
-    refused(&lab, &["run", "--memory", "250G", "hello"], 125, &["250", "give less with --memory"]);
+    refused(&lab, &["run", "--memory", "250G", "hello"], 125, &["256000 MiB", "give less with --memory"]);
     refused(&lab, &["run", "--memory", "4096G", "hello"], 125, &["ends at 256 GiB"]);
 }

@@ -46,7 +46,21 @@ impl RunFile {
         if found > SCHEMA_VERSION {
             return Err(RunFileError::Newer { path: run.path, found, known: SCHEMA_VERSION });
         }
+        run.check_length()?;
         Ok(run)
+    }
+
+    /// A file whose end is missing can be read for long, until what was there is asked for.
+    fn check_length(&self) -> Result<(), RunFileError> {
+        let pragma = |name| self.query(|conn| conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0)));
+        let whole = pragma("page_count")?.saturating_mul(pragma("page_size")?);
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) if metadata.len() < whole => Err(RunFileError::Damaged {
+                path: self.path.clone(),
+                reason: format!("it has {} of {whole} bytes", metadata.len()),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The file.
