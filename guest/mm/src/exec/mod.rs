@@ -69,7 +69,7 @@ impl<'a> Program<'a> {
         for (number, segment) in (0..).zip(program.headers()) {
             program.look_at(number, &segment)?;
         }
-        if program.low >= program.high {
+        if program.segments().all(|segment| segment.p_memsz == 0) {
             return Err(Unfit::NothingToLoad);
         }
         match program.entry {
@@ -137,10 +137,9 @@ impl<'a> Program<'a> {
         match header.p_type {
             PT_LOAD => {
                 segment::check(self.bytes, self.independent, number, header)?;
-                if header.p_memsz != 0 {
-                    self.low = self.low.min(header.p_vaddr / PAGE_SIZE * PAGE_SIZE);
-                    self.high = self.high.max((header.p_vaddr + header.p_memsz).next_multiple_of(PAGE_SIZE));
-                }
+                // One without bytes counts, too: on Linux it can move the heap.
+                self.low = self.low.min(header.p_vaddr / PAGE_SIZE * PAGE_SIZE);
+                self.high = self.high.max((header.p_vaddr + header.p_memsz).next_multiple_of(PAGE_SIZE));
                 // Linux passes over an alignment that is no power of two.
                 if header.p_align.is_power_of_two() {
                     self.alignment = self.alignment.max(header.p_align);

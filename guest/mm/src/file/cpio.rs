@@ -63,7 +63,11 @@ impl<'a> Iterator for Archive<'a> {
         }
         let name_start = self.at + HEADER;
         let name_end = name_start.checked_add(field(header, NAME_SIZE)? as usize)?;
-        let (_, name) = self.bytes.get(name_start..name_end)?.split_last()?;
+        let (_, mut name) = self.bytes.get(name_start..name_end)?.split_last()?;
+        // Some packers pad a name with NULs.
+        while let [padded @ .., 0] = name {
+            name = padded;
+        }
         let start = name_end.checked_next_multiple_of(4)?;
         let end = start.checked_add(field(header, FILE_SIZE)? as usize)?;
         let bytes = self.bytes.get(start..end)?;

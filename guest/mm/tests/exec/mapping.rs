@@ -97,6 +97,13 @@ fn a_byte_of_bss_at_the_end_of_a_page() {
 }
 
 #[test]
+fn a_segment_without_bytes_moves_the_heap_and_maps_nothing() {
+    let empty = Segment { p_filesz: 0, p_memsz: 0, ..Segment::load(READ, 0, 0x70_0000, 0) };
+    let (mut process, image) = load(&executable(&[TEXT, empty]));
+    assert_eq!((image.end, rights(&mut process, 0x70_0000)), (0x70_0000, "none".to_owned()));
+}
+
+#[test]
 fn the_last_wish_for_a_stack_counts() {
     let stack = |p_flags| Segment { p_type: PT_GNU_STACK, p_flags, ..TEXT };
     assert!(!load(&executable(&[TEXT])).1.executable_stack);
