@@ -18,7 +18,7 @@ use crate::Target;
 /// Findings after which a target is given up.
 const MOST_FINDINGS: usize = 20;
 /// How long a case may take before the driver says so and ends.
-const STUCK: Duration = Duration::from_secs(300);
+const STUCK: Duration = Duration::from_secs(1800);
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug)]
