@@ -12,16 +12,20 @@ use std::{
 
 use cpio::newc;
 use pagelab_abi::initramfs::IndexEntry;
+use pagelab_mm::file::cpio::Archive;
 use walkdir::WalkDir;
 use zerocopy::IntoBytes;
 
 /// Where the program's standard input is, for the guest kernel.
 pub const STDIN_PATH: &str = "/.stdin";
+/// The link to the program's working directory, if that is not the root.
+pub const DIRECTORY_PATH: &str = "/.cwd";
 /// Longest path of a file in the guest, in bytes (PATH_MAX less its NUL).
 pub const MAX_PATH: usize = 4095;
 /// Longest name in a directory, in bytes (NAME_MAX).
 const MAX_NAME: usize = 255;
 
+const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
 const S_IFLNK: u32 = 0o120_000;
@@ -203,19 +207,27 @@ impl<'a> Initramfs<'a> {
         Ok(())
     }
 
-    /// Whether there is something at the absolute path `path`, which may lead through links.
-    pub fn has(&self, path: &str) -> bool {
-        self.file(path).is_some()
+    /// Whether a directory is at the absolute path `path`, which may lead through links.
+    pub fn is_directory(&self, path: &str) -> bool {
+        path.starts_with('/') && matches!(self.follow(path), Some(Step::Directory))
     }
 
     /// The bytes of the file at the absolute path `path`, which may lead through links.
     pub fn file(&self, path: &str) -> Option<&[u8]> {
+        match self.follow(path)? {
+            Step::File(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// What a path leads to when all links are followed.
+    fn follow(&self, path: &str) -> Option<Step<'_>> {
         const MAX_LINKS: usize = 40;
         let mut path = path.to_owned();
         for _ in 0..MAX_LINKS {
             path = match self.step(&path)? {
-                Step::File(bytes) => return Some(bytes),
                 Step::Link(path) => path,
+                end => return Some(end),
             };
         }
         None
@@ -243,7 +255,7 @@ impl<'a> Initramfs<'a> {
                 }
             }
         }
-        None
+        Some(Step::Directory)
     }
 
     /// The archive, as `pagelab_abi::initramfs` lays it out. Inode numbers follow from the order, owners and times are zero.
@@ -303,6 +315,8 @@ impl<'a> Initramfs<'a> {
 
 /// Where a walk stops.
 enum Step<'a> {
+    /// At a directory.
+    Directory,
     /// At a file.
     File(&'a [u8]),
     /// At a link, after which the path is this.
@@ -323,6 +337,21 @@ fn too_large(path: &str) -> InitramfsError {
 
 fn problem<T>(path: &str, why: &'static str) -> Result<T, InitramfsError> {
     Err(InitramfsError::Path { path: path.to_owned(), why })
+}
+
+/// The bytes of the file at an absolute path in an archive; the path may lead through links.
+pub fn file_in_archive(archive: &[u8], path: &str) -> Option<Vec<u8>> {
+    let mut entries = BTreeMap::new();
+    for entry in Archive::new(archive) {
+        let Ok(name) = str::from_utf8(entry.name) else { continue };
+        let kept = match entry.mode & S_IFMT {
+            S_IFDIR => Entry::Directory { mode: entry.mode },
+            S_IFLNK => Entry::Link { target: entry.bytes.to_vec() },
+            _ => Entry::File { bytes: Cow::Borrowed(entry.bytes), mode: entry.mode },
+        };
+        entries.insert(name.to_owned(), kept);
+    }
+    Initramfs { entries }.file(path).map(<[u8]>::to_vec)
 }
 
 /// Reads a regular file of the host: its bytes and its permission bits.
@@ -489,7 +518,8 @@ mod tests {
         );
         assert!(look_up(&archive, "bin/empty").is_some() && look_up(&archive, "dangling").is_some());
         assert_eq!(files.file("/opt/x/../x/ls"), Some(&b"program"[..]));
-        assert!(!files.has("/dangling") && !files.has("/bin"));
+        assert!(files.file("/dangling").is_none() && files.file("/bin").is_none());
+        assert!(files.is_directory("/bin/empty") && files.is_directory("/") && !files.is_directory("/bin/ls"));
 
         let pipe = std::process::Command::new("mkfifo").arg(host.join("bin/pipe")).status().expect("mkfifo runs");
         assert!(pipe.success());

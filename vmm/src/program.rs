@@ -4,26 +4,31 @@ use std::{borrow::Cow, fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 use pagelab_mm::exec;
 
-use crate::builtin;
+use crate::{builtin, initramfs::Initramfs};
 
 /// Exit status of a run whose program is there but cannot be executed, as shells have it.
 pub const CANNOT_EXECUTE_STATUS: i32 = 126;
 /// Exit status of a run whose program was not found, as shells have it.
 pub const NOT_FOUND_STATUS: i32 = 127;
 
+/// How a path in the guest is told from one of the host.
+const GUEST: &str = "guest:";
+
 /// A program that the lab can run.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Its base name.
     pub name: String,
+    /// Its path in the guest.
+    pub guest_path: String,
     /// The file: a static x86-64 Linux executable.
     pub elf: Cow<'static, [u8]>,
 }
 
 impl Program {
-    /// Its path in the guest.
-    pub fn guest_path(&self) -> String {
-        format!("/bin/{}", self.name)
+    /// One that comes from outside: it goes into `/bin`.
+    fn from_outside(name: &str, elf: Cow<'static, [u8]>) -> Program {
+        Program { name: name.to_owned(), guest_path: format!("/bin/{name}"), elf }
     }
 }
 
@@ -39,6 +44,12 @@ pub enum ProgramError {
         name: String,
         /// Names of the built-in programs.
         builtins: String,
+    },
+    /// A path in the guest where nothing is.
+    #[error("{name}: there is no such file in the guest; put it there with --file or --dir")]
+    NotInGuest {
+        /// The program.
+        name: String,
     },
     /// The file cannot be read.
     #[error("{name}: {source}; {}", remedy(.source))]
@@ -84,7 +95,7 @@ impl ProgramError {
     /// The exit status it gives a run.
     pub fn status(&self) -> i32 {
         match self {
-            ProgramError::Unknown { .. } => NOT_FOUND_STATUS,
+            ProgramError::Unknown { .. } | ProgramError::NotInGuest { .. } => NOT_FOUND_STATUS,
             ProgramError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => NOT_FOUND_STATUS,
             _ => CANNOT_EXECUTE_STATUS,
         }
@@ -94,7 +105,7 @@ impl ProgramError {
 /// The built-in program of that name, or else the host's file at that path.
 pub fn find(name: &str) -> Result<Program, ProgramError> {
     if let Some(program) = builtin::program(name) {
-        return Ok(Program { name: name.to_owned(), elf: Cow::Borrowed(program.elf) });
+        return Ok(Program::from_outside(name, Cow::Borrowed(program.elf)));
     }
     let path = Path::new(name);
     if !name.contains('/') && !path.exists() {
@@ -104,7 +115,20 @@ pub fn find(name: &str) -> Result<Program, ProgramError> {
     let bytes = read(path, name)?;
     check(name, &bytes)?;
     let base = path.file_name().and_then(|base| base.to_str()).ok_or(ProgramError::Name { name: name.to_owned() })?;
-    Ok(Program { name: base.to_owned(), elf: Cow::Owned(bytes) })
+    Ok(Program::from_outside(base, Cow::Owned(bytes)))
+}
+
+/// The program at a path in the guest: one written `guest:/PATH`, or an absolute path that only the guest has.
+pub fn find_in_guest(name: &str, files: &Initramfs<'_>) -> Result<Option<Program>, ProgramError> {
+    let path = match name.strip_prefix(GUEST) {
+        Some(path) => path,
+        None if name.starts_with('/') && !Path::new(name).exists() && files.file(name).is_some() => name,
+        None => return Ok(None),
+    };
+    let elf = files.file(path).ok_or_else(|| ProgramError::NotInGuest { name: name.to_owned() })?;
+    check(name, elf)?;
+    let base = path.rsplit('/').next().unwrap_or_default();
+    Ok(Some(Program { name: base.to_owned(), guest_path: path.to_owned(), elf: Cow::Owned(elf.to_vec()) }))
 }
 
 /// Checks that the bytes of the program `name` are those of one that the lab can run, by the guest's own rules.
@@ -158,7 +182,7 @@ mod tests {
         for builtin in builtin::programs() {
             check(builtin.name, builtin.elf).expect(builtin.name);
             let program = find(builtin.name).expect(builtin.name);
-            assert_eq!(program.guest_path(), format!("/bin/{}", builtin.name));
+            assert_eq!(program.guest_path, format!("/bin/{}", builtin.name));
         }
     }
 
@@ -169,7 +193,7 @@ mod tests {
         fs::write(&path, builtin::programs()[0].elf).expect("a file");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
         let program = find(path.to_str().expect("text")).expect("a program");
-        assert_eq!(program.guest_path(), "/bin/mine");
+        assert_eq!(program.guest_path, "/bin/mine");
     }
 
     #[test]

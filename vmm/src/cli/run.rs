@@ -24,9 +24,9 @@ use crate::{
     analysis::RunFile,
     builtin,
     faults::SourceOptions,
-    initramfs::{Initramfs, STDIN_PATH},
+    initramfs::{DIRECTORY_PATH, Initramfs, STDIN_PATH},
     kernel_file::{KernelFile, Protocol},
-    program::{self, Program, ProgramError},
+    program::{self, ProgramError},
     report,
     run::{LAB_STATUS, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
     trap::{StopAt, StopHook, TrapConfig, TrapMethod},
@@ -77,6 +77,7 @@ Examples:
   pagelab run demand-paging -o faults.pagelab -- --pages 1000 --pattern random
   pagelab run demand-paging --trap port --stop-at kind=anon_write,count=3 -- --pages 10
   pagelab run ./sort --stdin words.txt --console > sorted.txt
+  pagelab run --dir rootfs:/ --cwd /tmp guest:/bin/ls --console -- -l
   pagelab run ./server --env PORT=80 --memory 256M --timeout 10 --json
   pagelab run --kernel vmlinux --memory 256M --append 'console=ttyS0 panic=-1 nolapic'";
 
@@ -84,7 +85,8 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(super) struct RunArgs {
-    /// A built-in program (see `pagelab list`), or the path of a static x86-64 Linux executable.
+    /// A built-in program (see `pagelab list`), the path of a static x86-64 Linux executable, or guest:/PATH for one that
+    /// --file or --dir puts into the guest (guest: may be left out where the host has no such file).
     #[arg(value_name = "PROGRAM", required_unless_present = "kernel")]
     program: Option<String>,
     /// Arguments of the program.
@@ -143,6 +145,13 @@ pub(super) struct RunArgs {
     /// Put a file of the host into the guest; its place is /NAME unless it is given (repeatable).
     #[arg(long = "file", value_name = "HOST[:GUEST]", value_parser = values::file)]
     files: Vec<FileSpec>,
+    /// Put a directory of the host into the guest with all that is in it: links stay links, permission bits are kept
+    /// (repeatable).
+    #[arg(long = "dir", value_name = "HOST:GUEST", value_parser = values::directory)]
+    directories: Vec<FileSpec>,
+    /// The program's working directory in the guest.
+    #[arg(long = "cwd", value_name = "DIR", default_value = "/")]
+    directory: String,
     /// The program's standard input, read whole before the start [default: pagelab's own, unless that is a terminal].
     #[arg(long, value_name = "FILE")]
     stdin: Option<PathBuf>,
@@ -196,16 +205,27 @@ impl RunArgs {
             );
         };
         self.kernel.refuse_foreign_options()?;
-        let program = program::find(program)?;
-        let initramfs = self.initramfs(&program)?.pack()?;
+        let mut files = self.given_files()?;
+        let program = match program::find_in_guest(program, &files)? {
+            Some(program) => program,
+            None => {
+                let program = program::find(program)?;
+                files.add(&program.guest_path, program.elf.to_vec(), 0o755)?;
+                program
+            }
+        };
+        if !files.is_directory(&self.directory) {
+            anyhow::bail!("--cwd {}: there is no such directory in the guest; --dir puts one there", self.directory);
+        }
+        let initramfs = files.pack()?;
         self.launch(
             start,
             Launch {
                 name: &program.name,
                 kernel: Image::Elf(kernel.map_or(builtin::KERNEL, |kernel| &kernel.elf)),
                 initramfs: &initramfs,
-                program: program.guest_path(),
-                args: std::iter::once(program.guest_path()).chain(self.args.iter().cloned()).collect(),
+                program: program.guest_path.clone(),
+                args: std::iter::once(program.guest_path.clone()).chain(self.args.iter().cloned()).collect(),
                 symbols: self.symbols(|| Symbols::of_program(&program.elf)),
                 facts: kernel.iter().map(|kernel| ("kernel".to_owned(), kernel.path.clone())).collect(),
             },
@@ -219,6 +239,8 @@ impl RunArgs {
             ("ARGS", !self.args.is_empty()),
             ("--env", !self.environment.is_empty()),
             ("--file", !self.files.is_empty()),
+            ("--dir", !self.directories.is_empty()),
+            ("--cwd", self.directory != "/"),
             ("--stdin", self.stdin.is_some()),
         ];
         if let Some((what, _)) = given.iter().find(|(_, given)| *given) {
@@ -314,15 +336,21 @@ impl RunArgs {
         (sources, facts)
     }
 
-    fn initramfs<'a>(&self, program: &'a Program) -> anyhow::Result<Initramfs<'a>> {
+    /// The files that the command line puts into the guest.
+    fn given_files<'a>(&self) -> anyhow::Result<Initramfs<'a>> {
         let mut initramfs = Initramfs::default();
-        initramfs.add(&program.guest_path(), &*program.elf, 0o755)?;
+        for directory in &self.directories {
+            initramfs.add_host_directory(&directory.host, &directory.guest)?;
+        }
         for file in &self.files {
             initramfs.add_host_file(&file.host, &file.guest)?;
         }
         let stdin = self.standard_input()?;
         if !stdin.is_empty() {
             initramfs.add(STDIN_PATH, stdin, 0o400)?;
+        }
+        if self.directory != "/" {
+            initramfs.add_link(DIRECTORY_PATH, &*self.directory)?;
         }
         Ok(initramfs)
     }

@@ -102,6 +102,16 @@ pub(super) fn file(text: &str) -> Result<FileSpec, String> {
     Ok(FileSpec { guest: format!("/{name}"), host })
 }
 
+/// `HOST:GUEST`, a directory and where it appears in the guest.
+pub(super) fn directory(text: &str) -> Result<FileSpec, String> {
+    match text.rsplit_once(":/") {
+        Some((host, guest)) if !host.is_empty() => {
+            Ok(FileSpec { host: host.into(), guest: format!("/{}", guest.trim_end_matches('/')) })
+        }
+        _ => Err("a directory is written HOST:/GUEST, such as rootfs:/".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +151,16 @@ mod tests {
         assert_eq!(variable("A="), Ok("A=".to_owned()));
         assert!(variable("A").is_err());
         assert!(variable("=b").is_err());
+    }
+
+    #[test]
+    fn directories() {
+        let spec = |host: &str, guest: &str| Ok(FileSpec { host: host.into(), guest: guest.to_owned() });
+        assert_eq!(directory("rootfs:/"), spec("rootfs", "/"));
+        assert_eq!(directory("a:b/c:/usr/src/"), spec("a:b/c", "/usr/src"));
+        for bad in ["", "rootfs", ":/x", "rootfs:x"] {
+            assert!(directory(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

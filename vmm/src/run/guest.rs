@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Instant};
 
 use crossbeam_channel::{Sender, bounded};
-use pagelab_mm::file::cpio::Archive;
 
 use super::{
     LabError,
@@ -14,6 +13,7 @@ use super::{
 };
 use crate::{
     faults::{ActiveSource, Evicted, Evictor, FaultError, Tally, Watch},
+    initramfs::file_in_archive,
     trace::{Ending, Images, Input, RunBound},
     trap::{TrapMethod, Trapping},
     vm::{
@@ -137,9 +137,8 @@ fn images(config: &RunConfig<'_>) -> Images {
         Image::Foreign(foreign) => foreign.elf,
         Image::Flat(_) => &[],
     };
-    let path = config.program.strip_prefix('/').unwrap_or(&config.program);
-    let program = Archive::new(config.initramfs).find(|entry| entry.name == path.as_bytes());
-    Images { kernel: kernel.to_vec(), program: program.map_or_else(Vec::new, |entry| entry.bytes.to_vec()) }
+    let program = file_in_archive(config.initramfs, &config.program).unwrap_or_default();
+    Images { kernel: kernel.to_vec(), program }
 }
 
 /// Starts the sources of a run in their order; all of them, or none.

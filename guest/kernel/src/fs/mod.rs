@@ -31,6 +31,8 @@ use crate::state::{Kernel, Mm};
 
 /// The file that the VMM puts the program's standard input in.
 const STDIN: &[u8] = b"/.stdin";
+/// The link to the working directory that the VMM makes if that is not the root.
+const DIRECTORY: &[u8] = b"/.cwd";
 /// Inode numbers from here on are for files that the initramfs does not have.
 const FIRST_NEW_INODE: u64 = 1 << 24;
 
@@ -85,9 +87,12 @@ impl Kernel {
             .and_then(|entry| archive::inode_of(&entry, System::Root))
             .unwrap_or_else(|| Inode::new(Kind::Directory, System::Root, S_IFDIR | 0o755, 1));
         self.fs.root = self.fs.slab.insert(&mut self.mm, root)?;
-        self.add_root_file()?;
-        self.process.directory = self.fs.root;
-        self.hold(self.fs.root);
+        self.add_root_dentry(self.fs.root)?;
+        self.process.directory = match path::walk_text(self, DIRECTORY) {
+            Ok(found) if self.inode(found.inode).is_directory() => found.inode,
+            _ => self.fs.root,
+        };
+        self.hold(self.process.directory);
 
         let input = match path::walk_text(self, STDIN) {
             Ok(found) => found,
@@ -103,10 +108,6 @@ impl Kernel {
             self.open_found(found, open::O_WRONLY)?;
         }
         Ok(())
-    }
-
-    fn add_root_file(&mut self) -> Result<(), Errno> {
-        self.add_root_dentry(self.fs.root)
     }
 
     fn unnamed(&mut self, inode: Inode) -> Result<Found, Errno> {
