@@ -137,7 +137,8 @@ impl Kernel {
 
     /// Takes a dentry out of a directory. One that the initramfs would show again leaves a mark.
     fn detach(&mut self, directory: Slot, dentry: Slot) -> Result<(), Errno> {
-        if self.inode(directory).length > 0 && self.inode(directory).flags & Inode::LISTED == 0 {
+        let place = self.inode(directory);
+        if place.system() == System::Dev || place.length > 0 && place.flags & Inode::LISTED == 0 {
             let mut text = [0; 255];
             let length = self.name_of(dentry, &mut text);
             let text = &text[..length];
