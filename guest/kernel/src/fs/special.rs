@@ -44,7 +44,7 @@ impl Kernel {
     pub(super) fn find_special(&mut self, directory: Slot, hash: u32, text: &[u8]) -> Result<Slot, Errno> {
         let place = *self.inode(directory);
         let inode = match (place.system(), place.payload) {
-            (System::Dev, _) => self.device(text)?,
+            (System::Dev, _) if self.is_top(directory) => self.device(text)?,
             (System::Proc, DESCRIPTORS) => self.descriptor_link(text),
             (System::Proc, directory) => self.in_proc(directory, text)?,
             _ => None,
@@ -59,6 +59,11 @@ impl Kernel {
             self.inode_mut(directory).links += 1;
         }
         Ok(dentry)
+    }
+
+    /// Whether a directory is in the root, so that it is `/dev` itself.
+    fn is_top(&self, directory: Slot) -> bool {
+        self.dentry(self.inode(directory).dentry).parent == self.fs.root
     }
 
     fn device(&mut self, text: &[u8]) -> Result<Option<Inode>, Errno> {
@@ -145,7 +150,7 @@ impl Kernel {
     pub(crate) fn list_special(&mut self, directory: Slot) -> Result<(), Errno> {
         let place = *self.inode(directory);
         match (place.system(), place.payload) {
-            (System::Dev, _) => {
+            (System::Dev, _) if self.is_top(directory) => {
                 let mut names = DEVICES.iter().map(|device| device.0).chain(DEVICE_LINKS.iter().map(|link| link.0));
                 names.try_for_each(|name| self.find_dentry(directory, name).map(drop))
             }
