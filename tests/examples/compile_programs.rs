@@ -11,5 +11,6 @@ fn main() {
     } else {
         pagelab_tests::compile_all(&folder);
         pagelab_tests::build_broken_kernels(&folder);
+        pagelab_tests::copy_real_programs(&folder);
     }
 }

@@ -7,6 +7,7 @@ mod broken_kernel;
 mod c_program;
 mod native;
 pub mod oracle;
+mod real_program;
 mod run_file;
 
 use std::{
@@ -20,6 +21,7 @@ pub use c_program::{
     compile, compile_all, compile_all_oracle, compile_as, compile_bare, compile_kernel, compile_oracle,
 };
 pub use native::native;
+pub use real_program::{Real, copy_real_programs, real_program};
 pub use run_file::{RunRows, page};
 use tempfile::TempDir;
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCKS = 1500, NUMBERS = 20000, ROUNDS = 6 };
+enum { BLOCKS = 600, NUMBERS = 20000, ROUNDS = 8 };
 
 struct block {
     unsigned char *bytes;
@@ -32,7 +32,7 @@ static void *checked(void *block) {
 
 static size_t some_length(void) {
     size_t top = (size_t)1 << (4 + next_random() % 11);
-    return 1 + next_random() % (next_random() % 64 ? top : 300000);
+    return 1 + next_random() % (next_random() % 128 ? top : 200000);
 }
 
 static void fill(struct block *block) {

@@ -1,0 +1,144 @@
+//! Programs that nobody wrote for the lab do there what they do on Linux: same output, same errors, same exit status.
+//! `scripts/programs.sh` makes them; docs/programs.md has the table of all that were tried.
+
+use pagelab_tests::{Real, exit_status, lab, text};
+
+/// Two lines, for programs that read standard input.
+const LINES: &str = "one line\nand another\n";
+
+/// A text of `lines` lines, always the same.
+fn words(lines: u32) -> String {
+    const WORDS: [&str; 16] = [
+        "the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "memory", "is", "counted", "page",
+        "by", "Page",
+    ];
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 16
+    };
+    let line = |next: &mut dyn FnMut() -> u32| {
+        let words: Vec<_> = (0..1 + next() % 8).map(|_| WORDS[next() as usize % WORDS.len()]).collect();
+        words.join(" ") + "\n"
+    };
+    (0..lines).map(|_| line(&mut next)).collect()
+}
+
+/// busybox with a text, `words`.
+fn busybox() -> Real {
+    Real::new(lab!(), "busybox").with("words", &words(1500)).with("short", LINES)
+}
+
+#[test]
+fn busybox_says_things() {
+    let busybox = busybox();
+    busybox.same(&["echo", "-e", "one\\ttwo", "three four"], "");
+    busybox.same(&["printf", "%5d|%-5s|%x|%e\\n", "42", "ab", "255", "1.5"], "");
+    busybox.same(&["seq", "-w", "8", "12"], "");
+    busybox.same(&["expr", "6", "*", "(", "3", "+", "4", ")"], "");
+    busybox.same(&["factor", "1234567890123"], "");
+    busybox.same(&["dc"], "2 64 ^ p 10 k 2 v p\n");
+    busybox.same(&["bc"], "2^100; scale=20; 4*a(1)\n");
+    busybox.same(&["false"], "");
+    busybox.same(&["no-such-applet"], "");
+}
+
+#[test]
+fn busybox_sorts_and_sums() {
+    let busybox = busybox();
+    busybox.same(&["sort", "words"], "");
+    busybox.same(&["sort", "-u", "-r", "-k", "2", "words"], "");
+    busybox.same(&["md5sum", "words", "short", "missing"], "");
+    busybox.same(&["sha256sum"], &words(300));
+    busybox.same(&["cksum", "words"], "");
+    busybox.same(&["wc", "words", "short"], "");
+}
+
+#[test]
+fn busybox_filters_text() {
+    let busybox = busybox();
+    busybox.same(&["awk", include_str!("../programs/real/workload.awk"), "words"], "");
+    busybox.same(&["sed", "-n", "-e", "s/the \\(quick\\|lazy\\) */<\\1>/gp", "words"], "");
+    busybox.same(&["grep", "-n", "-i", "page by p", "words"], "");
+    busybox.same(&["grep", "nothing like it", "words"], "");
+    busybox.same(&["tr", "a-z", "A-Z"], LINES);
+    busybox.same(&["cut", "-d", " ", "-f", "2-3", "words"], "");
+    busybox.same(&["tail", "-n", "3", "words"], "");
+    busybox.same(&["tac", "short"], "");
+    busybox.same(&["uniq", "-c"], "a\na\nb\n");
+    busybox.same(&["hexdump", "-C", "short"], "");
+    busybox.same(&["base64", "words"], "");
+    busybox.same(&["diff", "short", "-"], "one line\nand a third\n");
+}
+
+#[test]
+fn busybox_packs_and_unpacks() {
+    let busybox = busybox();
+    busybox.same(&["gzip", "-c", "words"], "");
+    let packed = busybox.in_the_lab(&["gzip", "-c", "words"], "").stdout;
+    let busybox = busybox.with("words.gz", &packed).with("broken.gz", &packed[..packed.len() / 2]);
+    busybox.same(&["gunzip", "-c", "words.gz"], "");
+    busybox.same(&["gunzip", "-c", "broken.gz"], "");
+    busybox.same(&["gunzip", "-k", "words.gz"], "");
+    busybox.same(&["bzip2", "-c", "short"], "");
+    busybox.same(&["tar", "-c", "-f", "-", "short", "words"], "");
+    let packed = busybox.in_the_lab(&["tar", "-c", "short", "words"], "").stdout;
+    let busybox = busybox.with("packed.tar", packed);
+    busybox.same(&["tar", "-t", "-v", "-f", "packed.tar"], "");
+    busybox.same(&["tar", "-x", "-v", "-O", "-f", "packed.tar"], "");
+}
+
+#[test]
+fn busybox_handles_files() {
+    let busybox = busybox();
+    busybox.same(&["cat", "short", "missing", "short"], "");
+    busybox.same(&["dd", "if=words", "bs=100", "skip=3", "count=2"], "");
+    busybox.same(&["find", ".", "-name", "w*"], "");
+    busybox.same(&["ls", "-1"], "");
+    busybox.same(&["cp", "words", "copy"], "");
+    busybox.same(&["rm", "words", "missing"], "");
+    busybox.same(&["mkdir", "-p", "a/b/c"], "");
+    busybox.same(&["stat", "-c", "%n %s %F %a %U", "short", "."], "");
+}
+
+#[test]
+fn a_shell_with_what_is_built_in() {
+    let script = include_str!("../programs/real/workload.sh");
+    Real::new(lab!(), "busybox").same(&["sh"], script);
+    Real::new(lab!(), "dash").with("script", script).same(&["script"], "");
+}
+
+#[test]
+fn an_allocators_work_on_four_allocators() {
+    for name in ["heavy-glibc", "heavy-musl", "heavy-jemalloc", "heavy-mimalloc"] {
+        Real::new(lab!(), name).same(&["one", "two three", ""], "");
+    }
+}
+
+#[test]
+fn cpp_with_exceptions_streams_and_regular_expressions() {
+    Real::new(lab!(), "everything").same(&[], LINES);
+}
+
+#[test]
+fn rust_with_its_standard_library() {
+    Real::new(lab!(), "standard-gnu").same(&[], LINES);
+    Real::new(lab!(), "standard-musl").same(&[], LINES);
+}
+
+#[test]
+fn sqlite_in_memory_and_in_files() {
+    Real::new(lab!(), "sqlite3").same(&[":memory:"], include_str!("../programs/real/workload.sql"));
+}
+
+#[test]
+fn lua_runs_a_script() {
+    Real::new(lab!(), "lua").with("script", include_str!("../programs/real/workload.lua")).same(&["script", "/tmp"], LINES);
+}
+
+#[test]
+fn memtester_finds_no_bad_memory() {
+    let memtester = Real::new(lab!(), "memtester");
+    let output = memtester.in_the_lab(&["256K", "1"], "");
+    assert_eq!(exit_status(&output), 0, "{}", text(&output));
+}
