@@ -112,10 +112,15 @@ impl Real {
         match expected.status.code() {
             Some(_) => compare("standard error", &expected.stderr, &actual.stderr),
             // The lab says there which signal ended the program, as a shell would.
-            None => compare("standard error", &expected.stderr, actual.stderr.get(..expected.stderr.len()).unwrap_or(&actual.stderr)),
+            None => compare(
+                "standard error",
+                &expected.stderr,
+                actual.stderr.get(..expected.stderr.len()).unwrap_or(&actual.stderr),
+            ),
         }
         assert_eq!(exit_status(&actual), exit_status(&expected), "{case}: {}", self.report());
-        let wrong = RunRows::open(&self.lab.run_file()).rows("SELECT name, expected, actual FROM check_result WHERE ok = 0");
+        let wrong =
+            RunRows::open(&self.lab.run_file()).rows("SELECT name, expected, actual FROM check_result WHERE ok = 0");
         assert!(wrong.is_empty(), "{case}: {wrong:?}");
     }
 

@@ -9,8 +9,8 @@ const LINES: &str = "one line\nand another\n";
 /// A text of `lines` lines, always the same.
 fn words(lines: u32) -> String {
     const WORDS: [&str; 16] = [
-        "the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "memory", "is", "counted", "page",
-        "by", "Page",
+        "the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "memory", "is", "counted",
+        "page", "by", "Page",
     ];
     let mut state = 1u32;
     let mut next = || {
@@ -26,7 +26,7 @@ fn words(lines: u32) -> String {
 
 /// busybox with a text, `words`.
 fn busybox() -> Real {
-    Real::new(lab!(), "busybox").with("words", &words(1500)).with("short", LINES)
+    Real::new(lab!(), "busybox").with("words", words(1500)).with("short", LINES)
 }
 
 #[test]
@@ -105,7 +105,21 @@ fn busybox_handles_files() {
 fn a_shell_with_what_is_built_in() {
     let script = include_str!("../programs/real/workload.sh");
     Real::new(lab!(), "busybox").same(&["sh"], script);
-    Real::new(lab!(), "dash").with("script", script).same(&["script"], "");
+    for shell in ["dash", "bash", "zsh"] {
+        Real::new(lab!(), shell).with("script", script).same(&["script"], "");
+    }
+    let arrays = "declare -A n; for w in a b a; do ((n[$w]++)); done; echo ${n[a]} ${n[b]}; [[ word =~ ^w(.)r ]]; echo $?; \
+                  printf '%(%Y)T %08.3f %q\\n' 0 3.14159 'a b'; mapfile -t l <<<$'x\ny'; echo ${#l[@]}; ulimit -s";
+    Real::new(lab!(), "bash").same(&["-c", arrays], "");
+}
+
+#[test]
+fn a_file_system_is_made_and_checked() {
+    let busybox = Real::new(lab!(), "busybox").with("image", vec![0; 1 << 20]);
+    busybox.same(&["mke2fs", "-F", "image"], "");
+    busybox.same(&["mke2fs", "missing"], "");
+    let e2fsck = Real::new(lab!(), "e2fsck").with("image", vec![0; 1 << 18]);
+    e2fsck.same(&["-f", "-n", "image"], "");
 }
 
 #[test]
@@ -133,7 +147,9 @@ fn sqlite_in_memory_and_in_files() {
 
 #[test]
 fn lua_runs_a_script() {
-    Real::new(lab!(), "lua").with("script", include_str!("../programs/real/workload.lua")).same(&["script", "/tmp"], LINES);
+    Real::new(lab!(), "lua")
+        .with("script", include_str!("../programs/real/workload.lua"))
+        .same(&["script", "/tmp"], LINES);
 }
 
 #[test]
