@@ -11,6 +11,5 @@ fn main() {
     } else {
         pagelab_tests::compile_all(&folder);
         pagelab_tests::build_broken_kernels(&folder);
-        pagelab_tests::copy_real_programs(&folder);
     }
 }

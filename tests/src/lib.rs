@@ -21,7 +21,7 @@ pub use c_program::{
     compile, compile_all, compile_all_oracle, compile_as, compile_bare, compile_kernel, compile_oracle,
 };
 pub use native::native;
-pub use real_program::{Real, copy_real_programs, real_program};
+pub use real_program::{Real, real_program};
 pub use run_file::{RunRows, page};
 use tempfile::TempDir;
 

@@ -1,14 +1,14 @@
 //! Real programs, which nobody wrote for the lab: made by `scripts/programs.sh`, run natively and in the lab, compared.
 
 use std::{
-    env, fs,
+    fs,
     fs::File,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-use crate::{Lab, RunRows, c_program::COMPILED, exit_status, oracle::first_difference, text};
+use crate::{Lab, RunRows, exit_status, oracle::first_difference, text};
 
 /// What the lab puts into every program's environment; the native side gets no other.
 const ENVIRONMENT: [(&str, &str); 4] = [("PATH", "/bin"), ("HOME", "/"), ("TERM", "dumb"), ("LANG", "C")];
@@ -17,29 +17,11 @@ const DATA: &str = "data";
 
 /// The program called `name` in `scripts/programs.sh`, which makes it if it is not there yet.
 pub fn real_program(name: &str) -> PathBuf {
-    if let Some(compiled) = env::var_os(COMPILED) {
-        return Path::new(&compiled).join("real").join(name);
-    }
-    made(&[name]).remove(0)
-}
-
-/// Copies every real program into `folder`, for `PAGELAB_TEST_PROGRAMS`.
-pub fn copy_real_programs(folder: &Path) {
-    let folder = folder.join("real");
-    fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    for program in made(&[]) {
-        let to = folder.join(program.file_name().expect("a name"));
-        fs::copy(&program, &to).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-    }
-}
-
-/// The paths that `scripts/programs.sh NAMES` prints.
-fn made(names: &[&str]) -> Vec<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/programs.sh");
-    let output = Command::new(&script).args(names).stdin(Stdio::null()).output();
+    let output = Command::new(&script).arg(name).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
     assert!(output.status.success(), "{}: {}", script.display(), text(&output));
-    String::from_utf8_lossy(&output.stdout).lines().map(PathBuf::from).collect()
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end())
 }
 
 /// A real program in a lab of its own, with its input.

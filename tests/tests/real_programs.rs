@@ -1,9 +1,9 @@
 //! Programs that nobody wrote for the lab do there what they do on Linux: same output, same errors, same exit status.
 //! `scripts/programs.sh` makes them; docs/programs.md has the table of all that were tried.
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
 
-use pagelab_tests::{Real, exit_status, lab, text};
+use pagelab_tests::{Real, exit_status, lab, oracle::normalise, real_program, text};
 
 /// Two lines, for programs that read standard input.
 const LINES: &str = "one line\nand another\n";
@@ -166,4 +166,71 @@ fn memtester_finds_no_bad_memory() {
     let memtester = Real::new(lab!(), "memtester");
     let output = memtester.in_the_lab(&["256K", "1"], "");
     assert_eq!(exit_status(&output), 0, "{}", text(&output));
+}
+
+#[test]
+fn busybox_reads_its_own_maps() {
+    let busybox = busybox();
+    let native = real_program("busybox");
+    let native = native.to_str().expect("a path of text");
+    busybox.same_but(&["cat", "/proc/self/maps"], "", |maps| {
+        normalise(&maps.replace(native, "/bin/busybox"), "/bin/busybox")
+    });
+}
+
+#[test]
+fn busybox_tells_of_memory_and_processes() {
+    let busybox = busybox();
+    let said = |args: &[&str]| {
+        let output = busybox.in_the_lab(args, "");
+        assert_eq!(exit_status(&output), 0, "{args:?}: {}", text(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let meminfo = said(&["grep", "MemTotal", "/proc/meminfo"]);
+    let total = meminfo.split_whitespace().nth(1).expect("MemTotal: N kB").to_owned();
+    let free = said(&["free"]);
+    let memory: Vec<_> = free.lines().nth(1).expect("Mem:").split_whitespace().collect();
+    assert_eq!(memory[..2], ["Mem:", &total], "{free}");
+    let (used, left): (u64, u64) = (memory[2].parse().expect("used"), memory[3].parse().expect("free"));
+    assert!(used > 0 && left > 0 && used + left <= total.parse().expect("total"), "{free}");
+    for args in [&["ps"][..], &["top", "-b", "-n", "1"]] {
+        let processes = said(args);
+        let own = processes.lines().find(|line| line.trim_start().starts_with("100 "));
+        assert!(own.is_some_and(|line| line.contains(args[0]) && line.contains("root")), "{processes}");
+    }
+}
+
+#[test]
+fn a_tree_of_applets_by_symbolic_links() {
+    let lab = lab!();
+    let bin = lab.folder().join("tree/bin");
+    fs::create_dir_all(&bin).expect("a folder");
+    fs::copy(real_program("busybox"), bin.join("busybox")).expect("a copy");
+    for applet in ["sort", "readlink"] {
+        symlink("busybox", bin.join(applet)).expect("a link");
+    }
+    fs::write(lab.folder().join("lines"), "b\na\n").expect("a file");
+    let run = |applet: &str, args: &[&str]| {
+        let options = ["--console", "--dir", "tree:/", "--stdin", "lines"];
+        let output = lab.run(&options, &format!("guest:/bin/{applet}"), args);
+        assert_eq!(exit_status(&output), 0, "{applet}: {}", text(&output));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(run("sort", &[]), "a\nb\n");
+    assert_eq!(run("readlink", &["/bin/sort"]), "busybox\n");
+    assert_eq!(run("readlink", &["/proc/self/exe"]), "/bin/busybox\n");
+}
+
+#[test]
+fn the_same_program_twice_gives_the_same_events() {
+    let busybox = busybox();
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let output = busybox.in_the_lab(&["sort", "-o", "sorted", "words", "short"], "");
+        assert_eq!(exit_status(&output), 0, "{}", text(&output));
+        streams.push(busybox.lab.pagelab(&["report", "test.pagelab", "--events"]).stdout);
+    }
+    assert!(streams[0].len() > 10_000, "{} bytes of events", streams[0].len());
+    assert!(streams[0] == streams[1], "the two runs differ");
 }
