@@ -129,7 +129,7 @@ fn a_program_ends_by_a_signal_it_sends_itself() {
         let stdout = String::from_utf8_lossy(&actual.stdout);
         assert_eq!(stdout, String::from_utf8_lossy(&expected.stdout), "{args:?}: {}", text(&actual));
         assert_eq!(exit_status(&actual), exit_status(&expected), "{args:?}");
-        assert!(text(&actual).contains("sent it to itself"), "{}", text(&actual));
+        assert!(text(&actual).contains("sent by the program itself"), "{}", text(&actual));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Signals and small system calls: C programs in the lab print what they print on Linux, and end as they end there.
 
 use std::{
+    fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -87,7 +89,8 @@ fn a_wait_that_nothing_can_end_is_told() {
 #[test]
 fn small_calls_answer_as_linux_does() {
     let lab = lab!();
-    same(&lab, &compile(lab.folder(), "small_calls"), &[]);
+    let root = fs::metadata("/proc/self").expect("this process").uid() == 0;
+    same(&lab, &compile(lab.folder(), "small_calls"), if root { &["root"] } else { &[] });
 }
 
 /// Every call of the table but those that end or stop the program, wait for ever, or change who it is; as
@@ -127,7 +130,7 @@ fn calls(lab: &Lab) -> Vec<String> {
 fn wild_pointers(lab: &Lab, others: &str) -> (PathBuf, Vec<String>, Output) {
     let program = compile(lab.folder(), "wild_pointers");
     let calls = calls(lab);
-    assert!(calls.len() > 90, "{calls:?}");
+    assert!(calls.len() >= 86, "{calls:?}");
     let args: Vec<&str> = [others].into_iter().chain(calls.iter().map(String::as_str)).collect();
     let output = in_the_lab(lab, &program, &args);
     assert_eq!(exit_status(&output), 55, "{}", text(&output));

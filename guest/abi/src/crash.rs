@@ -20,7 +20,7 @@ open_code! {
         Exception = 2 => "exception",
         /// A return to ring 3 at an address that no program can have.
         BadReturn = 3 => "bad_return",
-        /// A system call of the program sent it.
+        /// A system call of the program sent it, or a timer of the program's.
         Sent = 4 => "sent",
         /// No frame could be found.
         OutOfMemory = 5 => "out_of_memory",

@@ -76,6 +76,7 @@ fn headline(w: &mut String, diagnosis: &Diagnosis) -> fmt::Result {
             format!("{name} (exception {vector}, error code {error_code:#x})")
         }
         ("bad_return", _) => "general protection by a return to an address that no program can have".to_owned(),
+        ("sent", _) if *code > 0 => "a timer that the program armed has expired".to_owned(),
         ("sent", _) => "sent by the program itself".to_owned(),
         ("signal_frame", _) => "the stack has no room for the frame of a signal's handler".to_owned(),
         (other, _) => printable(other),
