@@ -2,7 +2,7 @@
 
 use pagelab_abi::{
     code::VmaOp,
-    layout::{PAGE_SHIFT, PAGE_SIZE},
+    layout::{MMAP_BASE, PAGE_SHIFT, PAGE_SIZE},
     name,
 };
 
@@ -81,12 +81,16 @@ impl AddressSpace {
             // Nothing is lent then.
             vm_flags -= VmFlags::NORESERVE;
         }
-        match request.file {
+        let slot = match request.file {
             Some((file, offset)) => {
                 self.map_region(cx, Vma::new(start, end, offset >> PAGE_SHIFT, vm_flags, file.0))?
             }
             None if vm_flags.contains(VmFlags::SHARED) => self.map_shared_anonymous(cx, start, end, vm_flags)?,
             None => self.map_region(cx, Vma::new(start, end, start >> PAGE_SHIFT, vm_flags, 0))?,
+        };
+        // Searched for from the top down.
+        if flags & (map::FIXED | map::LOW_2GIB) == 0 && start != hint && end <= MMAP_BASE {
+            self.vmas.placed(cx, slot, length, MMAP_BASE);
         }
         let populate = flags & (map::POPULATE | map::NONBLOCK) == map::POPULATE || vm_flags.contains(VmFlags::LOCKED);
         Ok(Mapped { address: start, populate })
@@ -99,7 +103,7 @@ impl AddressSpace {
         start: u64,
         end: u64,
         flags: VmFlags,
-    ) -> Result<(), Errno> {
+    ) -> Result<Slot, Errno> {
         let pages = (end - start) >> PAGE_SHIFT;
         // What the mapping would be refused for comes before the promise.
         let (replaced, _) = self.mapped_pages(cx, start, end);
@@ -119,7 +123,7 @@ impl AddressSpace {
     }
 
     /// Maps a VMA in place of whatever its range holds.
-    fn map_region<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, mut vma: Vma) -> Result<(), Errno> {
+    fn map_region<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, mut vma: Vma) -> Result<Slot, Errno> {
         let pages = vma.pages();
         let (replaced, promised) = self.mapped_pages(cx, vma.start, vma.end);
         if !self.may_expand(vma.flags(), pages as i64 - replaced as i64) {
@@ -143,8 +147,7 @@ impl AddressSpace {
         self.add_vma(cx, vma, VmaOp::Map).map_err(|OutOfMemory| {
             cx.uncharge(if accounted { pages } else { 0 });
             Errno::ENOMEM
-        })?;
-        Ok(())
+        })
     }
 
     /// Pages of `start..end` that are mapped, and how many of them were promised.

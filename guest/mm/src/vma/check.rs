@@ -32,6 +32,7 @@ impl VmaSet {
         if self.root != 0 {
             assert!(!slots.vma(self.root).is_red(), "red root");
         }
+        self.check_recent(slots);
         if self.cached != 0 {
             let cached = slots.vma(self.cached);
             assert_eq!(self.find_in_tree(slots, cached.start), Some(self.cached), "stale cache");

@@ -17,6 +17,7 @@ impl VmaSet {
         match self.index {
             VmaIndex::Tree => self.find_in_tree(slots, address),
             VmaIndex::List => self.find_in_list(slots, address),
+            _ if self.is_below_recent(slots, address) => Some(self.recent.slot),
             _ => {
                 let found = self.find_in_tree(slots, address)?;
                 if slots.vma(found).start <= address {

@@ -13,6 +13,12 @@ impl VmaSet {
     pub fn insert<S: Slots>(&mut self, slots: &mut S, slot: Slot) {
         let start = slots.vma(slot).start;
         let (mut parent, mut side, mut node) = (0, Side::Left, self.root);
+        if self.is_below_recent(slots, start) {
+            // Between two neighbours, one of them has room for a child.
+            let recent = slots.vma(self.recent.slot);
+            (parent, side) = if recent.left == 0 { (self.recent.slot, Side::Left) } else { (recent.prev, Side::Right) };
+            node = 0;
+        }
         while node != 0 {
             parent = node;
             let vma = slots.vma(node);

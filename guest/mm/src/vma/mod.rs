@@ -7,6 +7,7 @@ mod check;
 mod find;
 mod insert;
 mod merge;
+mod recent;
 mod remove;
 mod resize;
 mod slots;
@@ -24,6 +25,7 @@ use crate::arena::Slot;
 
 pub use merge::Candidate;
 pub use pagelab_abi::vm_flags::VmFlags;
+pub use recent::Recent;
 pub use slots::Slots;
 
 // The tree node's colour shares a word with the flags.
@@ -136,6 +138,8 @@ pub struct VmaSet {
     pub index: VmaIndex,
     /// Last one a look-up found; 0 unless `index` is [`VmaIndex::Cached`].
     pub cached: Slot,
+    /// Where the last search for room ended.
+    pub recent: Recent,
     /// How many.
     pub count: u32,
     /// The last anon identity given out; see [`VmaSet::prepare_anon`].

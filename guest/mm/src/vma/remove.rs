@@ -3,7 +3,7 @@
 use crate::{
     arena::Slot,
     vma::{
-        Slots, VmaSet,
+        Recent, Slots, VmaSet,
         tree::{is_red, refresh_upwards, side_of},
     },
 };
@@ -23,6 +23,7 @@ impl VmaSet {
         if self.cached == slot {
             self.cached = 0;
         }
+        self.recent = Recent::default();
         self.count -= 1;
         slots.free_vma(slot);
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     arena::Slot,
-    vma::{Slots, VmaSet, tree::refresh_upwards},
+    vma::{Recent, Slots, VmaSet, tree::refresh_upwards},
 };
 
 impl VmaSet {
@@ -13,6 +13,9 @@ impl VmaSet {
         let (old_start, old_end, next) = (vma.start, vma.end, vma.next);
         vma.pgoff = vma.pgoff_at(start);
         (vma.start, vma.end) = (start, end);
+        if start > old_start || end < old_end {
+            self.recent = Recent::default();
+        }
         if start != old_start {
             refresh_upwards(slots, slot);
         }

@@ -12,6 +12,11 @@ impl VmaSet {
     /// The highest address in `low..high` with `length` free bytes, all of them in that range. Keeps the guard gap
     /// below each VMA that grows down.
     pub fn unmapped_area_topdown<S: Slots>(&self, slots: &S, length: u64, low: u64, high: u64) -> Option<u64> {
+        if let Some(start) = self.search_start(length, high)
+            && let Some(address) = self.highest_fit(slots, start, length, low, high)
+        {
+            return Some(address);
+        }
         // The room that `high` is in, or the first one below it, may be cut short by `high`.
         let above = self.find_in_tree(slots, high).unwrap_or(0);
         if let Some(address) = self.highest_fit(slots, above, length, low, high) {
