@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 use crate::{exit_status, text};
 
+/// Where Linux has a tmpfs.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 /// What a program said, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -59,13 +62,18 @@ impl Side {
             }
             Side::Native | Side::Lab { .. } => {}
         }
-        let folder = TempDir::new().map_err(|error| format!("a temporary folder: {error}"))?;
+        // Files lie on the same kind of file system on both sides: tmpfs.
+        let folder = match self {
+            Side::Lab { .. } => TempDir::new(),
+            _ => TempDir::new_in(SHARED_MEMORY),
+        };
+        let folder = folder.map_err(|error| format!("a temporary folder: {error}"))?;
         let mut command = match self {
             Side::Native | Side::Recording(_) | Side::Recorded(_) => Command::new(program),
             Side::Lab { pagelab, options, timeout } => {
                 let mut command = Command::new(pagelab);
                 command.args(["run", "--console", "--record", "none", "-o", "oracle.pagelab"]);
-                command.args(["--timeout", &timeout.to_string()]).args(options).arg(program);
+                command.args(["--cwd", "/tmp", "--timeout", &timeout.to_string()]).args(options).arg(program);
                 command.env_remove("PAGELAB_LOG");
                 command
             }
