@@ -159,6 +159,20 @@ static uint64_t hex(char **at) {
     }
 }
 
+// The first pages of a VMA, a letter each, to the last that has one.
+static void put_pages(uintptr_t start, uintptr_t end) {
+    uint64_t words[64] = {0};
+    char letters[65];
+    size_t length = (end - start) / PAGE < 64 ? (end - start) / PAGE : 64, last = 0;
+    if (pread(pagemap, words, length * 8, start / PAGE * 8) != (ssize_t)(length * 8)) _exit(5);
+    for (size_t page = 0; page < length; page++) {
+        letters[page] = page_letter(words[page]);
+        if (letters[page] != '.') last = page + 1;
+    }
+    letters[last] = 0;
+    put(letters);
+}
+
 // The VMAs of the window and the heap's room, from maps or smaps, each with its pages.
 static void state(int with_flags) {
     char *rest = proc_text(with_flags ? "/proc/self/smaps" : "/proc/self/maps");
@@ -188,10 +202,7 @@ static void state(int with_flags) {
             put(offset);
             put(strcmp(inode, "0") ? " file " : " ");
             if (cursor && strstr(cursor, "[heap]")) put("[heap] ");
-            for (uintptr_t page = low; page < end && page < low + 64 * PAGE; page += PAGE) {
-                char letter[] = {page_letter(pagemap_word((char *)page)), 0};
-                put(letter);
-            }
+            put_pages(low, end);
         } else if (ours && !strncmp(line, "Anonymous:", 10)) {
             put(" anonymous ");
             char *number = line + 10 + strspn(line + 10, " ");
