@@ -73,10 +73,10 @@ static const char *const CALLS[] = {
 
 int main(void) {
     begin();
-    scene();
     for (size_t number = 0; number < COUNT(CALLS); number++) {
         for (size_t where = 0; where < COUNT(PLACES); where++) {
             printf("%s, %s:", CALLS[number], PLACES[where].name);
+            scene();
             for (size_t length = 0; length < COUNT(LENGTHS); length++) {
                 // This would give back the program's own stack.
                 if (!strcmp(CALLS[number], "madvise DONTNEED") && LENGTHS[length].length > 16 * PAGE) {
@@ -90,8 +90,8 @@ int main(void) {
                 }
                 long result = call(number, PLACES[where].at, LENGTHS[length].length);
                 word(result);
-                // A refused call may have changed what lies before a hole.
-                if (result != -1 || errno == ENOMEM) scene();
+                // What unmaps, moves or maps changes the next answers.
+                if (result != -1 && (number == 0 || (number >= 11 && number <= 16))) scene();
             }
             printf("\n");
         }
