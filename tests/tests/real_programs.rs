@@ -83,10 +83,10 @@ fn busybox_packs_and_unpacks() {
     busybox.same(&["gunzip", "-c", "broken.gz"], "");
     busybox.same(&["gunzip", "-k", "words.gz"], "");
     busybox.same(&["bzip2", "-c", "short"], "");
-    busybox.same(&["tar", "-c", "-f", "-", "short", "words"], "");
+    // What the lab packs is unpacked on both sides; owners' names and times are not the same.
     let packed = busybox.in_the_lab(&["tar", "-c", "short", "words"], "").stdout;
     let busybox = busybox.with("packed.tar", packed);
-    busybox.same(&["tar", "-t", "-v", "-f", "packed.tar"], "");
+    busybox.same(&["tar", "-t", "-f", "packed.tar"], "");
     busybox.same(&["tar", "-x", "-v", "-O", "-f", "packed.tar"], "");
 }
 
@@ -100,7 +100,7 @@ fn busybox_handles_files() {
     busybox.same(&["cp", "words", "copy"], "");
     busybox.same(&["rm", "words", "missing"], "");
     busybox.same(&["mkdir", "-p", "a/b/c"], "");
-    busybox.same(&["stat", "-c", "%n %s %F %a %U", "short", "."], "");
+    busybox.same(&["stat", "-c", "%n %s %F %a %u %g", "short"], "");
 }
 
 #[test]
@@ -170,12 +170,7 @@ fn memtester_finds_no_bad_memory() {
 
 #[test]
 fn busybox_reads_its_own_maps() {
-    let busybox = busybox();
-    let native = real_program("busybox");
-    let native = native.to_str().expect("a path of text");
-    busybox.same_but(&["cat", "/proc/self/maps"], "", |maps| {
-        normalise(&maps.replace(native, "/bin/busybox"), "/bin/busybox")
-    });
+    busybox().same_but(&["cat", "/proc/self/maps"], "", |maps| normalise(maps, "busybox"));
 }
 
 #[test]
@@ -197,7 +192,7 @@ fn busybox_tells_of_memory_and_processes() {
     for args in [&["ps"][..], &["top", "-b", "-n", "1"]] {
         let processes = said(args);
         let own = processes.lines().find(|line| line.trim_start().starts_with("100 "));
-        assert!(own.is_some_and(|line| line.contains(args[0]) && line.contains("root")), "{processes}");
+        assert!(own.is_some_and(|line| line.contains("/bin/busybox")), "{processes}");
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{state::Kernel, syscall::all_limits};
 
 pub(crate) use read::{drop_text, read, readable, write};
 use sysctl::store;
-pub(crate) use tree::{Node, PROCESS, ROOT, TASKS, find, mode, names};
+pub(crate) use tree::{Node, PROCESS, ROOT, TASKS, can_be_sent, find, mode, names};
 
 /// What can be read as text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -127,6 +127,12 @@ pub(crate) fn mode(file: u32) -> u32 {
     ENTRIES.get(file as usize).map_or(0, |entry| entry.mode.into())
 }
 
+/// Whether sendfile takes a file: Linux cannot splice those of a process, but for what is mounted.
+pub(crate) fn can_be_sent(file: u32) -> bool {
+    let path = ENTRIES.get(file as usize).map_or("", |entry| entry.path);
+    !path.starts_with("PID/") || path.starts_with("PID/mount")
+}
+
 /// What a file is.
 pub(super) fn kind(file: u32) -> Option<Kind> {
     ENTRIES.get(file as usize).map(|entry| entry.kind)

@@ -9,6 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::{Args, Result};
 use crate::{
     fs::{Kind, Open, Slot, io, open::O_APPEND, pipe, wait},
+    proc,
     state::Kernel,
     take_once::TakeOnce,
     user_copy,
@@ -264,7 +265,13 @@ pub(super) fn sendfile(kernel: &mut Kernel, &[to, from, offset, count, ..]: &Arg
     let place = given.map_or(Ok(Place::Here), Place::at)?;
     let (source, from) = usable(kernel, from, place, false)?;
     let (sink, to) = usable(kernel, to, Place::Here, true)?;
-    if kernel.inode(from.inode).kind() == Kind::Pipe || to.flags & O_APPEND != 0 {
+    let inode = kernel.inode(from.inode);
+    let unsent = match inode.kind() {
+        Kind::Pipe => true,
+        Kind::Proc => !proc::can_be_sent(inode.payload),
+        _ => false,
+    };
+    if unsent || to.flags & O_APPEND != 0 {
         return Err(Errno::EINVAL);
     }
     let (start, end) = (position(kernel, &from, place, false), position(kernel, &to, Place::Here, true));
