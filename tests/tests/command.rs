@@ -266,5 +266,5 @@ fn the_least_memory_is_told_exactly() {
 fn more_memory_than_the_host_has_is_refused() {
     let lab = lab!();
     refused(&lab, &["run", "--memory", "250G", "hello"], 125, &["256000 MiB", "give less with --memory"]);
-    refused(&lab, &["run", "--memory", "4096G", "hello"], 125, &["ends at 256 GiB"]);
+    refused(&lab, &["run", "--memory", "4096G", "hello"], 125, &["must be from 16M to 255G"]);
 }

@@ -60,7 +60,12 @@ fn what_is_not_there_or_cannot_be_is_said_at_once() {
     };
     says(&["--dir", "root:/"], "guest:/bin/missing", 127, "guest:/bin/missing: there is no such file in the guest");
     says(&["--dir", "root:/"], "guest:/many/7", 126, "guest:/many/7: ");
-    says(&["--dir", "root:/", "--cwd", "/bin/hi"], "hello", 125, "--cwd /bin/hi: there is no such directory");
+    says(
+        &["--dir", "root:/", "--cwd", "/bin/hi"],
+        "guest:/bin/hello",
+        125,
+        "--cwd /bin/hi: there is no such directory",
+    );
     says(&["--dir", "missing:/"], "hello", 125, "missing: ");
     says(&["--dir", "root/bin/hi:/x"], "hello", 125, "is not a directory");
     let pipe = Command::new("mkfifo").arg(lab.folder().join("root/pipe")).status().expect("mkfifo runs");

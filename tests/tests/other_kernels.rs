@@ -177,7 +177,7 @@ fn foreign_kernels_that_cannot_be_loaded_are_refused_by_name() {
     assert!(text(&output).contains("longer than 65535 bytes"), "{}", output.status);
     fs::write(lab.folder().join("large"), vec![0; 17 << 20]).expect("a file");
     let output = boot(&lab, "bare.c", "", &["--memory", "16M", "--module", "large"]);
-    assert!(text(&output).contains("give more with --memory"), "{}", text(&output));
+    assert!(text(&output).contains("give at least --memory"), "{}", text(&output));
 }
 
 #[test]

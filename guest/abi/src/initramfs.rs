@@ -54,7 +54,8 @@ pub const fn name_hash(name: &[u8]) -> u32 {
         index -= 1;
         last = last << 8 | rest[index] as u64;
     }
-    let mixed = (hash ^ last).wrapping_mul(MULTIPLIER).rotate_left(29).wrapping_mul(MULTIPLIER);
+    // The length, already in `hash`, must not meet the bytes in the same bits.
+    let mixed = (hash.wrapping_mul(MULTIPLIER).rotate_left(29) ^ last).wrapping_mul(MULTIPLIER);
     (mixed >> 32) as u32
 }
 

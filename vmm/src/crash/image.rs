@@ -5,6 +5,7 @@ use std::ops::Range;
 use addr2line::Context;
 use gimli::{BaseAddresses, DebugFrame, EhFrame, EndianSlice, LittleEndian};
 use object::{Object, ObjectSection, ObjectSegment, SegmentFlags, elf::PF_X};
+use pagelab_abi::layout::TASK_SIZE;
 
 use crate::vm::symbols::{Symbols, demangle};
 
@@ -111,7 +112,12 @@ impl<'a> ProgramImage<'a> {
     pub(crate) fn places(&self, address: u64) -> Vec<Place> {
         let mut places = Vec::new();
         let Some(lines) = &self.lines else { return places };
-        let Ok(mut frames) = lines.find_frames(self.in_file(address)).skip_all_loads() else { return places };
+        let address = self.in_file(address);
+        // The program chooses where it crashes, and addr2line adds to the address.
+        if address >= TASK_SIZE {
+            return places;
+        }
+        let Ok(mut frames) = lines.find_frames(address).skip_all_loads() else { return places };
         while let Ok(Some(frame)) = frames.next() {
             let name = frame.function.and_then(|function| function.raw_name().ok().map(|name| demangle(&name)));
             let (file, line) = frame.location.map_or((None, None), |location| (location.file, location.line));

@@ -151,6 +151,9 @@ fn pop(kernel: &mut Kernel, registers: &mut TrapFrame) -> Result<(), Errno> {
     // The handler's return has taken the restorer's address.
     let context: Context = user_copy::get(kernel, registers.rsp)?;
     kernel.signals.set_blocked(SignalSet(context.mask));
+    // As in Linux since 6.12, while the stack pointer is still the handler's: a handler that has set up the stack it
+    // runs on keeps that. One that cannot be put back is none of anybody's business.
+    let _ = kernel.signals.stack.set(context.stack, registers.rsp);
     context.registers.put(registers);
     select(kernel, registers, &context);
     match context.registers.fpu {
@@ -162,8 +165,6 @@ fn pop(kernel: &mut Kernel, registers: &mut TrapFrame) -> Result<(), Errno> {
             }
         }
     }
-    // As in Linux, a stack that cannot be put back is none of anybody's business.
-    let _ = kernel.signals.stack.set(context.stack, registers.rsp);
     Ok(())
 }
 

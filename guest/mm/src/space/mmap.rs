@@ -127,6 +127,7 @@ impl AddressSpace {
         let pages = vma.pages();
         let (replaced, promised) = self.mapped_pages(cx, vma.start, vma.end);
         if !self.may_expand(vma.flags(), pages as i64 - replaced as i64) {
+            self.split_edges(cx, vma.start, vma.end);
             return Err(Errno::ENOMEM);
         }
         // What can become dirty without a reservation being refused counts against the commit limit.
@@ -148,6 +149,18 @@ impl AddressSpace {
             cx.uncharge(if accounted { pages } else { 0 });
             Errno::ENOMEM
         })
+    }
+
+    /// Cuts the VMAs at both ends of a range that was to be replaced, as Linux has done (since 6.12) by the time it finds
+    /// that a limit forbids the new mapping.
+    fn split_edges<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, start: u64, end: u64) {
+        for at in [start, end] {
+            let Some(slot) = self.vmas.containing(cx, at) else { continue };
+            let vma = *cx.vma(slot);
+            if vma.start < at && self.vmas.split(cx, slot, at).is_ok() {
+                self.emit(cx, VmaOp::Split, &vma, vma.start, at);
+            }
+        }
     }
 
     /// Pages of `start..end` that are mapped, and how many of them were promised.

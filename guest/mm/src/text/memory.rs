@@ -115,7 +115,7 @@ pub fn meminfo(sink: &mut dyn Sink, memory: &MemHeader, zones: &[ZoneEntry]) -> 
     out.text(
         "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n",
     );
-    let direct = kb(memory.ram).next_multiple_of(HUGE_PAGE_KB);
+    let direct = kb(memory.ram).div_ceil(HUGE_PAGE_KB).saturating_mul(HUGE_PAGE_KB);
     kilobytes::put(&mut out, &LAST, &[HUGE_PAGE_KB, 0, 0, direct, 0]);
     out.finish()
 }
