@@ -9,7 +9,7 @@ use pagelab_user::{
     order,
     output::{Failure, Output},
     program,
-    sys::{self, PROT_READ, PROT_WRITE},
+    sys::{self, PROT_NONE, PROT_READ},
 };
 
 const HELP: &str = "\
@@ -38,11 +38,11 @@ fn run(options: &mut Options, out: &mut Output) -> Result<u8, Failure> {
             other => return Err(arguments::unknown(other)),
         }
     }
-    // Neighbours differ in their rights, so that they stay apart. From the top: what is still to be cut is then the
+    // Neighbours differ in their rights, so that they stay apart, and nothing is promised memory by being writable. From the top: what is still to be cut is then the
     // lowest mapping of the area, which a list finds at once.
-    let start = sys::map_anonymous(vmas * PAGE_SIZE, PROT_READ | PROT_WRITE).map_err(Failure::system("mmap"))?;
+    let start = sys::map_anonymous(vmas * PAGE_SIZE, PROT_READ).map_err(Failure::system("mmap"))?;
     for page in (1..vmas).rev().filter(|page| page % 2 == 1) {
-        sys::protect(start + page * PAGE_SIZE, PAGE_SIZE, PROT_READ).map_err(Failure::system("mprotect"))?;
+        sys::protect(start + page * PAGE_SIZE, PAGE_SIZE, PROT_NONE).map_err(Failure::system("mprotect"))?;
     }
     // msync does nothing for anonymous memory but look it up, and with length 0 not even that.
     let length = if dry { 0 } else { PAGE_SIZE };
