@@ -13,23 +13,28 @@ programs=(busybox bash zsh e2fsck memtester sqlite3 lua dash heavy-glibc heavy-m
 cache=${PAGELAB_PROGRAMS:-$HOME/.cache/pagelab/programs}
 real=tests/programs/real
 
-# apt-get with folders of its own, that knows this Debian's packages and their sources. It changes nothing on this machine.
-private_apt() {
+# apt-get with folders of its own, so that it changes nothing on this machine.
+own_apt() {
     local state=$cache/apt
-    apt-get -qq -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-        -o Dir::State="$state/state" -o Dir::Cache="$state/cache" -o Dir::State::status=/var/lib/dpkg/status \
+    apt-get -qq -o Dir::State="$state/state" -o Dir::Cache="$state/cache" -o Dir::State::status=/var/lib/dpkg/status \
         -o APT::Sandbox::User="$(id -un)" "$@"
 }
 
+# The same, which knows the packages of this machine's Debian and their sources, and no others.
+private_apt() { own_apt -o Dir::Etc::SourceList="$cache/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null "$@"; }
+
 # Asks Debian what there is, unless that was done within the last hour.
 update_apt() {
-    local state=$cache/apt codename
+    local state=$cache/apt where
     has apt-get || die "this is made of Debian's packages, and there is no apt-get here"
     [ -z "$(find "$state/updated" -mmin -60 2>/dev/null)" ] || return 0
     mkdir -p "$state/state/lists/partial" "$state/cache/archives/partial"
-    codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-    printf '%s http://deb.debian.org/debian %s main\n' deb "${codename:-stable}" deb-src "${codename:-stable}" \
-        >"$state/sources.list"
+    # Other sources of this machine may be out of reach; the next lines see whether Debian is.
+    own_apt update || true
+    # shellcheck disable=SC2016 # apt-get replaces these.
+    where=$(own_apt indextargets --format '$(REPO_URI) $(RELEASE) main' 'Created-By: Packages' 'Origin: Debian' | sort -u)
+    [ -n "$where" ] || die "this machine's apt-get knows no Debian to take packages from"
+    { sed 's/^/deb /' <<<"$where"; sed 's/^/deb-src /' <<<"$where"; } >"$state/sources.list"
     private_apt update
     touch "$state/updated"
 }

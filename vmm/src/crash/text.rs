@@ -108,7 +108,7 @@ fn hint(diagnosis: &Diagnosis) -> Option<&'static str> {
     match (diagnosis.cause.as_str(), diagnosis.access) {
         ("page_fault", Some("execute")) if address < NULL_PAGES => Some("a call or a jump through a null pointer"),
         ("page_fault", _) if address < NULL_PAGES => Some("a null pointer, perhaps with an offset"),
-        ("page_fault", Some("execute")) if diagnosis.mapping.is_some() => {
+        ("page_fault", Some("execute")) if diagnosis.signal_name == "SIGSEGV" && diagnosis.mapping.is_some() => {
             Some("what lies there is data: the mapping is not executable")
         }
         ("page_fault", _) if stack.is_some() && address.abs_diff(rsp) < NEAR_STACK => {

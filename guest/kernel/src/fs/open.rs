@@ -188,6 +188,14 @@ impl Kernel {
         self.fs.slab.get_mut(&mut self.mm, slot)
     }
 
+    /// Whether a file may be written to: the one of the running program may not.
+    ///
+    /// # Errors
+    /// ETXTBSY.
+    pub(crate) fn may_write_file(&self, inode: Slot) -> Result<(), Errno> {
+        if inode == self.process.executable.inode { Err(Errno::ETXTBSY) } else { Ok(()) }
+    }
+
     /// Opens what was found, at the lowest descriptor.
     ///
     /// # Errors

@@ -142,7 +142,10 @@ pub(super) fn truncate(kernel: &mut Kernel, &[path, length, ..]: &Args) -> Resul
     }
     let found = at::find(kernel, AT_FDCWD, path, true)?;
     match kernel.inode(found.inode).kind() {
-        Kind::Regular => contents::resize(kernel, found.inode, length).map(|()| 0),
+        Kind::Regular => {
+            kernel.may_write_file(found.inode)?;
+            contents::resize(kernel, found.inode, length).map(|()| 0)
+        }
         Kind::Directory => Err(Errno::EISDIR),
         _ => Err(Errno::EINVAL),
     }

@@ -118,6 +118,9 @@ fn finish(kernel: &mut Kernel, found: Found, flags: u32, created: bool) -> Resul
             }
             _ => {}
         }
+        if flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0 {
+            kernel.may_write_file(found.inode)?;
+        }
         if flags & O_TRUNC != 0 && inode.kind() == Kind::Regular && !created {
             contents::resize(kernel, found.inode, 0)?;
         }

@@ -20,7 +20,7 @@ use crate::arch::{cpu, port};
 const STRING_PART: usize = 32;
 /// Longest string: a path of 255 bytes and its slash.
 const MAX_STRING: usize = 256;
-/// Call sites that can be told apart; more would be announced again and again, which costs time only.
+/// Call sites that can be told apart.
 const CALL_SITES: usize = 256;
 
 /// The kernel's side of the trace.
@@ -101,12 +101,21 @@ impl Tracer {
     /// The string id of a call site: the low half of its address, which in the kernel's image is unique.
     fn call_site(&mut self, location: &'static Location<'static>) -> u32 {
         let id = core::ptr::from_ref(location) as usize as u32;
-        let slot = &mut self.call_sites[(id as usize >> 3) % CALL_SITES];
-        if *slot != id {
-            *slot = id;
-            self.announce_call_site(id, location);
+        let first = id as usize >> 3;
+        // The first is the right one but for the few that share a place. An id is announced once: where the table is
+        // full, which takes more call sites than the kernel has, one goes without a name.
+        for place in first..first + CALL_SITES {
+            let slot = &mut self.call_sites[place % CALL_SITES];
+            if *slot == id {
+                return id;
+            }
+            if *slot == 0 {
+                *slot = id;
+                self.announce_call_site(id, location);
+                return id;
+            }
         }
-        id
+        0
     }
 
     #[cold]
