@@ -268,7 +268,7 @@ fn files_that_leave_the_guest_almost_no_memory() {
     let lab = lab!();
     victim(&lab, &file(EXECUTABLE, &[TEXT]));
     let mut ends = [0; 2];
-    for kilobytes in (14_600..15_400).step_by(50) {
+    for kilobytes in (14_000..14_800).step_by(50) {
         fs::write(lab.folder().join("input"), vec![0; kilobytes << 10]).expect("a file");
         let output = lab.run(&["--memory", "16M", "--record", "guest", "--stdin", "input"], "./victim", &[]);
         let everything = text(&output);

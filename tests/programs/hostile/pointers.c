@@ -124,7 +124,7 @@ int program(long argc, char **argv) {
     ONE("read the rest", call3(SYS_read, 0, page, 8));
     say(page);
     say("\n");
-    ONE("read huge", call3(SYS_read, 0, page, 1UL << 40));
+    ONE("read huge", call3(SYS_read, 0, page, 1UL << 41));
     ONE("read beyond user", call3(SYS_read, 0, page, 1UL << 47));
     ONE("read negative", call3(SYS_read, 0, page, -1L));
     ONE("read from stdout's number", call3(SYS_read, 99, page, 8));
