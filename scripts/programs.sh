@@ -32,9 +32,10 @@ update_apt() {
     # Other sources of this machine may be out of reach; the next lines see whether Debian is.
     own_apt update || true
     # shellcheck disable=SC2016 # apt-get replaces these.
-    where=$(own_apt indextargets --format '$(REPO_URI) $(RELEASE) main' 'Created-By: Packages' 'Origin: Debian' | sort -u)
-    [ -n "$where" ] || die "this machine's apt-get knows no Debian to take packages from"
-    { sed 's/^/deb /' <<<"$where"; sed 's/^/deb-src /' <<<"$where"; } >"$state/sources.list"
+    where='$(REPO_URI) $(RELEASE) main'
+    own_apt indextargets --format "deb $where
+deb-src $where" 'Created-By: Packages' 'Origin: Debian' | sort -u >"$state/sources.list"
+    [ -s "$state/sources.list" ] || die "this machine's apt-get knows no Debian to take packages from"
     private_apt update
     touch "$state/updated"
 }
