@@ -33,8 +33,8 @@ SELECT json_extract('{"a":[1,2,{"b":"found"}]}', '$.a[2].b'), printf('%.3f', 2.0
 INSERT INTO book VALUES (1, 1, 'twice', 1, 1);
 SELECT length(group_concat(title)) FROM (SELECT title FROM book ORDER BY pages, title);
 PRAGMA integrity_check;
-VACUUM INTO '/tmp/pagelab-copy.db';
-ATTACH '/tmp/pagelab-copy.db' AS copy;
+VACUUM INTO 'copy.db';
+ATTACH 'copy.db' AS copy;
 SELECT count(*), sum(pages) FROM copy.book;
 DELETE FROM copy.book WHERE pages < 500;
 SELECT count(*), sum(pages) FROM copy.book;
