@@ -395,6 +395,17 @@ static void many(void) {
     T(rmdir("many"));
 }
 
+// The file of the program that runs can be read, but not written.
+static void own(void) {
+    T(open("/proc/self/exe", O_WRONLY));
+    T(open("/proc/self/exe", O_RDWR));
+    T(open("/proc/self/exe", O_RDONLY | O_TRUNC));
+    T(truncate("/proc/self/exe", 0));
+    FD(self, open("/proc/self/exe", O_RDONLY));
+    T(ftruncate(self, 0));
+    close(self);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2 || chdir(argv[1]) < 0)
         return 1;
@@ -405,6 +416,7 @@ int main(int argc, char **argv) {
     pipes();
     specials();
     many();
+    own();
     fflush(stdout);
     if (sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, 0) == 0)
         limits();
