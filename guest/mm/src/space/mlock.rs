@@ -38,7 +38,7 @@ impl AddressSpace {
         }
         let (start, length) = whole_pages(start, length);
         let limit = self.limits.memlock.soft >> PAGE_SHIFT;
-        let mut locked = (length >> PAGE_SHIFT) + self.usage.locked_vm;
+        let mut locked = (length >> PAGE_SHIFT) + self.usage.locked_vm + self.usage.once_locked;
         if locked > limit && !self.limits.ipc_lock {
             // What is locked already does not count twice.
             locked -= self.locked_pages(cx, start, length);
@@ -112,7 +112,8 @@ impl AddressSpace {
     pub(super) fn may_lock(&self, flags: VmFlags, bytes: u64) -> bool {
         !flags.contains(VmFlags::LOCKED)
             || self.limits.ipc_lock
-            || (bytes >> PAGE_SHIFT) + self.usage.locked_vm <= self.limits.memlock.soft >> PAGE_SHIFT
+            || (bytes >> PAGE_SHIFT) + self.usage.locked_vm + self.usage.once_locked
+                <= self.limits.memlock.soft >> PAGE_SHIFT
     }
 
     /// Every VMA; errors are ignored, as on Linux.

@@ -332,6 +332,9 @@ impl AddressSpace {
         let flags = old.difference(VmFlags::LOCKED_MASK);
         self.usage.remove_pages(old, pages);
         self.usage.add_pages(flags, pages);
+        if old.contains(VmFlags::LOCKED) {
+            self.usage.once_locked += pages;
+        }
         let vma = cx.vma_mut(slot);
         vma.set_flags(flags);
         if (vma.start, vma.end) == (remap.addr, remap.addr + remap.old) {

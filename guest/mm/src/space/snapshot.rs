@@ -26,7 +26,7 @@ impl AddressSpace {
             comm,
             peak_vm: usage.peak_vm,
             total_vm: usage.total_vm,
-            locked_vm: usage.locked_vm,
+            locked_vm: usage.locked_vm + usage.once_locked,
             hiwater_rss: usage.hiwater_rss,
             rss_anon: usage.rss_anon,
             rss_file: usage.rss_file,

@@ -29,6 +29,9 @@ pub struct Usage {
     pub exec_vm: u64,
     /// Locked pages.
     pub locked_vm: u64,
+    /// Pages that were locked until MREMAP_DONTUNMAP moved their contents away: VmLck goes on counting them for ever, as
+    /// Linux's does (seen on 6.12 and 6.18).
+    pub once_locked: u64,
     /// Minor faults.
     pub min_flt: u64,
     /// Major faults.
