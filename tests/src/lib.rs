@@ -112,3 +112,14 @@ pub fn exit_status(output: &Output) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
+
+/// Runs `pagelab ARGS`, which must fail with `status` and say `words` on standard error, and nothing on standard output.
+pub fn refused(lab: &Lab, args: &[&str], status: i32, words: &[&str]) {
+    let output = lab.pagelab(args);
+    assert_eq!(output.status.code(), Some(status), "{args:?}: {}", text(&output));
+    assert!(output.stdout.is_empty(), "{args:?}: {}", text(&output));
+    let said = String::from_utf8_lossy(&output.stderr);
+    for word in words {
+        assert!(said.contains(word), "{args:?}: no {word:?} in {said}");
+    }
+}
