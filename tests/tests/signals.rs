@@ -39,6 +39,10 @@ fn same(lab: &Lab, program: &Path, args: &[&str]) {
 #[test]
 fn what_instructions_raise_is_told_and_can_be_mended() {
     let lab = lab!();
+    if std::fs::read_to_string("/proc/cpuinfo").expect("Linux tells its CPU").contains("QEMU TCG") {
+        println!("skipped: QEMU's TCG takes an MXCSR with reserved bits, natively");
+        return;
+    }
     same(&lab, &compile(lab.folder(), "signal_faults"), &[]);
 }
 
@@ -129,7 +133,11 @@ fn calls(lab: &Lab) -> Vec<String> {
 
 fn wild_pointers(lab: &Lab, others: &str) -> (PathBuf, Vec<String>, Output) {
     let program = compile(lab.folder(), "wild_pointers");
-    let calls = calls(lab);
+    let mut calls = calls(lab);
+    if others == "0" {
+        // With a page of zeros these take all processor time away from the program: Linux ends it at the next tick.
+        calls.retain(|call| !call.ends_with(":setrlimit") && !call.ends_with(":prlimit64"));
+    }
     assert!(calls.len() >= 86, "{calls:?}");
     let args: Vec<&str> = [others].into_iter().chain(calls.iter().map(String::as_str)).collect();
     let output = in_the_lab(lab, &program, &args);
@@ -152,8 +160,8 @@ const COMPARED: &str = "\
     rt_sigpending rt_sigtimedwait rt_sigqueueinfo rt_sigsuspend sigaltstack personality getpriority \
     setpriority sched_setparam sched_getparam sched_setscheduler sched_getscheduler \
     sched_get_priority_max sched_get_priority_min mlock munlock mlockall munlockall prctl arch_prctl \
-    setrlimit gettid time futex sched_setaffinity sched_getaffinity set_tid_address clock_gettime \
-    clock_getres clock_nanosleep waitid set_robust_list rt_tgsigqueueinfo prlimit64 getcpu getrandom \
+    gettid time futex sched_setaffinity sched_getaffinity set_tid_address clock_gettime \
+    clock_getres clock_nanosleep waitid set_robust_list rt_tgsigqueueinfo getcpu getrandom \
     membarrier mlock2 rseq";
 
 #[test]
@@ -162,6 +170,7 @@ fn wild_pointers_get_linuxs_errno() {
     let (program, calls, actual) = wild_pointers(&lab, "0");
     let args: Vec<&str> = ["0"].into_iter().chain(calls.iter().map(String::as_str)).collect();
     let expected = natively(&program, &args);
+    assert_eq!(exit_status(&expected), 55, "natively: {}", text(&expected));
     let mut compared = 0;
     for (ours, linux) in lines(&actual).iter().zip(lines(&expected)) {
         let name = linux.split(':').next().unwrap_or_default();

@@ -49,7 +49,12 @@ impl AddressSpace {
     ) -> Result<Slot, Errno> {
         let vma = *cx.vma(slot);
         let cuts = [end, start].into_iter().filter(|&at| vma.start < at && at < vma.end);
-        if self.vmas.count + cuts.clone().count() as u32 > self.limits.max_map_count {
+        let room = self.limits.max_map_count.saturating_sub(self.vmas.count);
+        if cuts.clone().count() as u32 > room {
+            // Linux cuts at the start first, and that cut stays.
+            if room > 0 && self.vmas.split(cx, slot, start).is_ok() {
+                self.emit(cx, VmaOp::Split, &vma, vma.start, start);
+            }
             return Err(Errno::ENOMEM);
         }
         let slot = self.vmas.isolate(cx, slot, start, end).map_err(|OutOfMemory| Errno::ENOMEM)?;
