@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use pagelab_tests::{Lab, compile, exit_status, lab, text};
+use pagelab_tests::{Lab, compile, exit_status, lab, oracle::linux, text};
 
 fn natively(program: &Path, args: &[&str]) -> Output {
     Command::new(program).args(args).stdin(Stdio::null()).output().expect("the program starts")
@@ -135,6 +135,10 @@ fn wild_pointers(lab: &Lab, others: &str) -> (PathBuf, Vec<String>, Output) {
     let program = compile(lab.folder(), "wild_pointers");
     let mut calls = calls(lab);
     if others == "0" {
+        // Since then, absurd lengths are found before absurd addresses.
+        if linux() < (6, 17) {
+            calls.retain(|call| !call.ends_with(":mremap"));
+        }
         // With a page of zeros these take all processor time away from the program: Linux ends it at the next tick.
         calls.retain(|call| !call.ends_with(":setrlimit") && !call.ends_with(":prlimit64"));
     }
@@ -179,5 +183,6 @@ fn wild_pointers_get_linuxs_errno() {
             compared += 1;
         }
     }
-    assert_eq!(compared, COMPARED.split_whitespace().count());
+    let known = |name: &&str| *name != "mremap" || linux() >= (6, 17);
+    assert_eq!(compared, COMPARED.split_whitespace().filter(known).count());
 }
