@@ -2,12 +2,14 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::code::{Owner, VmaIndex};
+use crate::code::{FrameAllocator, Owner, SlabAllocator, VmaIndex};
 
 /// First eight bytes of a boot info: "PGLBBOOT" read as a little-endian number.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"PGLBBOOT");
 /// Ranges a boot info can list.
 pub const MAX_RANGES: usize = 16;
+/// NUMA nodes a machine can have.
+pub const MAX_NODES: usize = 4;
 /// CPUID leaves a boot info can list.
 pub const MAX_CPUID: usize = 64;
 
@@ -21,8 +23,10 @@ pub struct Range {
     pub end: u64,
     /// For a reserved range: who it belongs to. Unused for RAM.
     pub owner: Owner,
+    /// For RAM: its NUMA node. Unused for a reserved range.
+    pub node: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
 }
 
 /// One answer of the fixed CPU model that ring 3 sees.
@@ -60,6 +64,25 @@ bitflags::bitflags! {
         const RING_0_EMULATED = 1 << 2;
         /// Ring [`crate::port::FAULT_TRAP`] after every page fault of the program.
         const TRAP_FAULTS = 1 << 3;
+        /// Do not keep migrate types apart in pageblocks of their own.
+        const NO_MOBILITY_GROUPING = 1 << 4;
+        /// A vmalloc area gets its frames by faults, at the first touch of each page.
+        const LAZY_VMALLOC = 1 << 5;
+    }
+}
+
+bitflags::bitflags! {
+    /// Checks of kernel objects, with the letters of Linux's `slab_debug=`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct SlabDebug: u8 {
+        /// F: consistency of each object that is given back.
+        const CHECKS = 1 << 0;
+        /// Z: red zones around each object.
+        const RED_ZONE = 1 << 1;
+        /// P: free objects are filled with a pattern.
+        const POISON = 1 << 2;
+        /// U: who took and who gave back each object.
+        const TRACK = 1 << 3;
     }
 }
 
@@ -107,10 +130,24 @@ pub struct BootInfo {
     pub vma_index: VmaIndex,
     /// vm.overcommit_memory: 0, 1 or 2.
     pub overcommit: u8,
-    /// Zero.
-    pub padding: [u8; 2],
+    /// What hands out frames.
+    pub frame_allocator: FrameAllocator,
+    /// What hands out kernel objects.
+    pub slab_allocator: SlabAllocator,
     /// The CPU model for ring 3.
     pub cpuid: [CpuidLeaf; MAX_CPUID],
+    /// Bytes at the top of each node's RAM that only movable contents may have (zone Movable), in all nodes together.
+    pub movable: u64,
+    /// Bytes at the top of RAM that the direct map leaves out (zone HighMem).
+    pub highmem: u64,
+    /// NUMA nodes, at least 1.
+    pub node_count: u32,
+    /// [`SlabDebug`] of all caches.
+    pub slab_debug: u8,
+    /// Zero.
+    pub padding: [u8; 3],
+    /// How far nodes are from each other, as ACPI's SLIT has it: 10 is a node's own memory.
+    pub distance: [[u8; MAX_NODES]; MAX_NODES],
 }
 
 const _: () = assert!(size_of::<Range>() == 24);

@@ -88,6 +88,12 @@ open_code! {
         Reserved = 14 => "reserved",
         /// A page of tmpfs, of a memfd or of shared anonymous memory.
         Shmem = 15 => "shmem",
+        /// Behind a vmalloc area.
+        Vmalloc = 16 => "vmalloc",
+        /// A kmalloc too large for the general caches.
+        Kmalloc = 17 => "kmalloc",
+        /// Memory that a device shares: dma_alloc_coherent.
+        Dma = 18 => "dma",
     }
 }
 
@@ -114,6 +120,8 @@ open_code! {
         Normal = 2 => "Normal",
         /// Movable allocations only.
         Movable = 3 => "Movable",
+        /// RAM that the direct map leaves out.
+        HighMem = 4 => "HighMem",
     }
 }
 
@@ -126,6 +134,60 @@ open_code! {
         Movable = 1 => "Movable",
         /// Caches that can be dropped.
         Reclaimable = 2 => "Reclaimable",
+        /// Kept for requests of more than one frame that cannot wait.
+        HighAtomic = 3 => "HighAtomic",
+        /// Not to be handed out for now.
+        Isolate = 4 => "Isolate",
+    }
+}
+
+open_code! {
+    /// What hands out the frames of a zone.
+    FrameAllocator: u8 {
+        /// Free lists of blocks of 1 to 1024 frames, joined with their buddies.
+        Buddy = 0 => "buddy",
+        /// One bit a frame, searched from where the last search ended.
+        Bitmap = 1 => "bitmap",
+    }
+}
+
+open_code! {
+    /// What hands out the objects of a slab.
+    SlabAllocator: u8 {
+        /// A queue of free objects' numbers beside the objects, and an array of objects for each CPU: Linux's SLAB.
+        Queued = 0 => "queued",
+        /// A list of free objects through the objects themselves: Linux's SLUB.
+        Freelist = 1 => "freelist",
+    }
+}
+
+open_code! {
+    /// What happened to a cache of kernel objects or in it.
+    SlabOp: u8 {
+        /// A cache was made: `bytes_requested` is an object's size, `bytes_allocated` what it takes with its padding.
+        Create = 1 => "create",
+        /// A slab was added: `address` is its first byte, `bytes_allocated` its size. Comes before the first touch.
+        Grow = 2 => "grow",
+        /// A slab was given back.
+        Reap = 3 => "reap",
+        /// An object was handed out.
+        Alloc = 4 => "alloc",
+        /// An object was given back.
+        Free = 5 => "free",
+        /// A cache was destroyed.
+        Destroy = 6 => "destroy",
+    }
+}
+
+open_code! {
+    /// What happened in the kernel's own virtual memory.
+    VmallocOp: u8 {
+        /// An area was mapped.
+        Map = 1 => "map",
+        /// An area was unmapped.
+        Unmap = 2 => "unmap",
+        /// A page of an area was given its frame by a fault.
+        Fault = 3 => "fault",
     }
 }
 
@@ -208,6 +270,10 @@ open_code! {
         VmStat = 3 => "vmstat",
         /// Counts of system calls answered with ENOSYS: [`crate::snapshot::MissingSyscall`]s.
         MissingSyscalls = 4 => "missing_syscalls",
+        /// Caches of kernel objects: slabinfo.
+        Slab = 5 => "slab",
+        /// Areas of the kernel's own virtual memory: vmallocinfo.
+        Vmalloc = 6 => "vmalloc",
     }
 }
 

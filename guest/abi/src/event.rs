@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::{
-    code::{BulkKind, FaultKind, FrameOp, MigrateType, Moment, Owner, ProcessOp, VmaOp, Zone},
+    code::{BulkKind, FaultKind, FrameOp, MigrateType, Moment, Owner, ProcessOp, SlabOp, VmaOp, VmallocOp, Zone},
     record::{PAYLOAD_SIZE, RecordKind},
 };
 
@@ -123,6 +123,52 @@ pub struct Frame {
     pub reserved: [u64; 2],
 }
 
+/// A cache of kernel objects, one of its slabs or one of its objects.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Slab {
+    /// First byte of the object or slab (a kernel address); 0 for the cache itself.
+    pub address: u64,
+    /// Bytes asked for.
+    pub bytes_requested: u32,
+    /// Bytes taken.
+    pub bytes_allocated: u32,
+    /// String id of the cache's name.
+    pub cache: u32,
+    /// String id of the caller, `file:line`; 0 if unknown.
+    pub call_site: u32,
+    /// The request's gfp flags.
+    pub gfp: u32,
+    /// What happened.
+    pub op: SlabOp,
+    /// Zero.
+    pub padding: [u8; 3],
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// An area of the kernel's own virtual memory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Vmalloc {
+    /// First byte.
+    pub address: u64,
+    /// Bytes that can be used, the guard page not among them.
+    pub size: u64,
+    /// Frames behind it.
+    pub frames: u32,
+    /// [`crate::snapshot::AreaFlags`].
+    pub flags: u32,
+    /// String id of the caller, `file:line`; 0 if unknown.
+    pub call_site: u32,
+    /// For a fault: the frame.
+    pub pfn: u32,
+    /// What happened.
+    pub op: VmallocOp,
+    /// Zero.
+    pub padding: [u8; 7],
+}
+
 /// A change to a process's map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -214,4 +260,4 @@ impl Bulk {
     pub const MAX_LENGTH: u32 = 1 << 20;
 }
 
-payload!(Boot, StringPart, GuestFault, Frame, Vma, SyscallEnter, SyscallExit, Process, Bulk);
+payload!(Boot, StringPart, GuestFault, Frame, Vma, SyscallEnter, SyscallExit, Process, Bulk, Slab, Vmalloc);

@@ -31,4 +31,4 @@ pub mod vmstat;
 
 /// Version of everything in this crate. The guest compares it with [`boot::BootInfo::version`] before it does
 /// anything else.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;

@@ -12,5 +12,7 @@ pub const SHARED_ANONYMOUS: u32 = 3;
 /// Every reserved id with its text, as `/proc/PID/maps` writes it.
 pub const RESERVED: &[(u32, &str)] = &[(HEAP, "[heap]"), (STACK, "[stack]"), (SHARED_ANONYMOUS, "/dev/zero (deleted)")];
 
-/// First id that is free for other strings.
-pub const FIRST_FREE: u32 = 16;
+/// Names of caches of kernel objects: this and the cache's number.
+pub const FIRST_CACHE: u32 = 16;
+/// Caches that have a name.
+pub const CACHES: u32 = 240;

@@ -28,6 +28,10 @@ open_code! {
         Process = 8 => "process",
         /// [`crate::event::Bulk`].
         Bulk = 9 => "bulk",
+        /// [`crate::event::Slab`].
+        Slab = 10 => "slab",
+        /// [`crate::event::Vmalloc`].
+        Vmalloc = 11 => "vmalloc",
     }
 }
 

@@ -128,10 +128,22 @@ pub struct MemHeader {
     pub commit_limit: u64,
     /// Locked pages (Mlocked).
     pub locked: u64,
+    /// Of `slab`: frames of caches that can be taken back (SReclaimable).
+    pub slab_reclaimable: u64,
+    /// Frames behind vmalloc areas (VmallocUsed).
+    pub vmalloc: u64,
+    /// Frames of zone HighMem (HighTotal).
+    pub highmem: u64,
+    /// Of these: free (HighFree).
+    pub highmem_free: u64,
 }
 
 /// Orders a zone's free lists have: 0 to 10.
 pub const ORDERS: usize = 11;
+/// Zones a node can have, in Linux's order: DMA, DMA32, Normal, HighMem, Movable.
+pub const ZONES: usize = 5;
+/// Migrate types, in Linux's order: Unmovable, Movable, Reclaimable, HighAtomic, Isolate.
+pub const MIGRATE_TYPES: usize = 5;
 
 /// One zone, in pages.
 #[repr(C)]
@@ -156,9 +168,21 @@ pub struct ZoneEntry {
     /// Watermarks min, low, high.
     pub watermark: [u64; 3],
     /// What is kept in addition from requests that could be met in a higher zone, by the highest zone they may use.
-    pub lowmem_reserve: [u64; 4],
+    pub lowmem_reserve: [u64; ZONES],
     /// Free blocks of each order.
     pub free_blocks: [u64; ORDERS],
+    /// Of these, by migrate type.
+    pub blocks_by_type: [[u64; ORDERS]; MIGRATE_TYPES],
+    /// Pageblocks by migrate type.
+    pub pageblocks: [u64; MIGRATE_TYPES],
+    /// Frames that CPU 0's list keeps, which do not count as free in the lists of blocks but do in `free`.
+    pub pcp_count: u32,
+    /// Most frames that list keeps.
+    pub pcp_high: u32,
+    /// Frames it takes or gives at a time.
+    pub pcp_batch: u32,
+    /// Zero.
+    pub padding2: u32,
 }
 
 /// A system call the guest does not have, and how often it was asked for.
@@ -171,7 +195,74 @@ pub struct MissingSyscall {
     pub count: u32,
 }
 
+/// One cache of kernel objects: a line of slabinfo.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct CacheEntry {
+    /// Its name, NUL-padded.
+    pub name: [u8; 32],
+    /// Objects handed out to users; what CPUs keep does not count.
+    pub active_objects: u64,
+    /// Objects in all slabs.
+    pub objects: u64,
+    /// Slabs with an object handed out.
+    pub active_slabs: u64,
+    /// Slabs.
+    pub slabs: u64,
+    /// Bytes an object takes.
+    pub object_size: u32,
+    /// Objects in a slab.
+    pub objects_per_slab: u32,
+    /// Pages in a slab.
+    pub pages_per_slab: u32,
+    /// Most objects that a CPU keeps; 0 if it keeps none.
+    pub limit: u32,
+    /// Objects that a CPU takes or gives at a time.
+    pub batch: u32,
+    /// Nonzero if the slabs can be taken back by reclaim.
+    pub reclaimable: u32,
+}
+
+bitflags::bitflags! {
+    /// What an area of the kernel's own virtual memory is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct AreaFlags: u32 {
+        /// ioremap: a device's addresses.
+        const IOREMAP = 1 << 0;
+        /// vmalloc.
+        const ALLOC = 1 << 1;
+        /// vmap: frames of the caller's.
+        const MAP = 1 << 2;
+        /// dma_alloc_coherent.
+        const DMA_COHERENT = 1 << 3;
+        /// Frames come with the first touch.
+        const LAZY = 1 << 4;
+    }
+}
+
+/// One area of the kernel's own virtual memory: a line of vmallocinfo.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct VmallocEntry {
+    /// First byte.
+    pub start: u64,
+    /// First byte after it, the guard page included.
+    pub end: u64,
+    /// For [`AreaFlags::IOREMAP`]: the first physical byte.
+    pub physical: u64,
+    /// Frames behind it.
+    pub pages: u32,
+    /// [`AreaFlags`].
+    pub flags: u32,
+    /// String id of the caller, `file:line`; 0 if unknown.
+    pub caller: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<CacheEntry>() == 88);
+const _: () = assert!(size_of::<VmallocEntry>() == 40);
 const _: () = assert!(size_of::<MmHeader>() == 160);
 const _: () = assert!(size_of::<VmaEntry>() == 112);
-const _: () = assert!(size_of::<MemHeader>() == 112);
-const _: () = assert!(size_of::<ZoneEntry>() == 192);
+const _: () = assert!(size_of::<MemHeader>() == 144);
+const _: () = assert!(size_of::<ZoneEntry>() == 696);

@@ -3,6 +3,7 @@
 mod attach;
 mod default_path;
 mod doctor;
+mod guest_memory;
 mod host_memory;
 mod kernel;
 mod list;

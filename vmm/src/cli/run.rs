@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use pagelab_abi::code::VmaIndex;
 
 use super::{
     default_path,
+    guest_memory::GuestMemoryArgs,
     host_memory::HostMemoryArgs,
     kernel::KernelArgs,
     progress::Spinner,
@@ -31,7 +31,7 @@ use crate::{
     run::{LAB_STATUS, RunConfig, RunOutcome, Sources, Start, run, stop_pair},
     trap::{StopAt, StopHook, TrapConfig, TrapMethod},
     vm::{
-        Image, MemoryPolicy,
+        Image,
         foreign::{Entry, Foreign},
         symbols::Symbols,
         vcpu::ConsoleHook,
@@ -120,19 +120,10 @@ pub(super) struct RunArgs {
     /// Print the state at a trapped fault, and end the run there or go on; see below.
     #[arg(long, value_name = "CONDITIONS", requires = "trap")]
     stop_at: Option<StopAt>,
-    /// Guest memory, with suffix K, M or G.
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = values::memory)]
-    memory: u64,
+    #[command(flatten)]
+    guest_memory: GuestMemoryArgs,
     #[command(flatten)]
     host_memory: HostMemoryArgs,
-    /// How the guest finds a VMA by its address: cached (the last one found, then the red-black tree), tree, or list
-    /// (from the lowest address on).
-    #[arg(long, value_name = "INDEX", default_value = "cached", value_parser = values::vma_index)]
-    vma_index: VmaIndex,
-    /// The guest's vm.overcommit_memory: 0 refuses a request for more than all memory, 1 nothing, 2 what exceeds half of
-    /// memory.
-    #[arg(long, value_name = "MODE", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
-    overcommit: u8,
     /// Seed of everything random in the guest.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -189,7 +180,7 @@ impl RunArgs {
     }
 
     fn run_and_report(&self, start: Start) -> anyhow::Result<i32> {
-        let kernel = self.kernel.open(self.memory)?;
+        let kernel = self.kernel.open(self.guest_memory.memory())?;
         match kernel.as_ref().map(|kernel| (kernel, kernel.protocol)) {
             Some((kernel, Protocol::Foreign(entry))) => self.run_foreign(start, kernel, entry),
             _ => self.run_program(start, kernel.as_ref()),
@@ -289,10 +280,10 @@ impl RunArgs {
             program: launch.program,
             args: launch.args,
             env: environment(&self.environment),
-            memory: self.memory,
+            memory: self.guest_memory.memory(),
             host_memory: self.host_memory.host_memory(),
             seed: self.seed,
-            policy: MemoryPolicy { vma_index: self.vma_index, overcommit: self.overcommit },
+            policy: self.guest_memory.policy()?,
             timeout: self.timeout,
             sources,
             source_options: SourceOptions {

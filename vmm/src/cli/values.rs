@@ -33,9 +33,23 @@ pub(super) fn buffer(text: &str) -> Result<u64, String> {
 
 /// A size of guest memory, in whole pages.
 pub(super) fn memory(text: &str) -> Result<u64, String> {
-    let bytes = size(text)?
-        .filter(|bytes| (MIN_MEMORY..=MAX_MEMORY).contains(bytes))
-        .ok_or_else(|| format!("guest memory must be from {}M to {}G", MIN_MEMORY >> 20, MAX_MEMORY >> 30))?;
+    check_memory(size(text)?.unwrap_or(u64::MAX))
+}
+
+/// A size of guest memory that can be had.
+pub(super) fn check_memory(bytes: u64) -> Result<u64, String> {
+    if !(MIN_MEMORY..=MAX_MEMORY).contains(&bytes) {
+        return Err(format!("guest memory must be from {}M to {}G", MIN_MEMORY >> 20, MAX_MEMORY >> 30));
+    }
+    whole_pages(bytes)
+}
+
+/// A size of a part of guest memory, in whole pages; it may be 0.
+pub(super) fn pages(text: &str) -> Result<u64, String> {
+    size(text)?.ok_or_else(|| format!("there is at most {}G of guest memory", MAX_MEMORY >> 30)).and_then(whole_pages)
+}
+
+fn whole_pages(bytes: u64) -> Result<u64, String> {
     if bytes % PAGE_SIZE == 0 { Ok(bytes) } else { Err("guest memory must be whole pages (4K)".to_owned()) }
 }
 

@@ -12,7 +12,7 @@ use super::host_memory::HostMemory;
 use crate::{
     faults::{self, FaultSource, Missing, Probe, SourceOptions},
     trap::TrapConfig,
-    vm::{Image, TraceWindow, clock, machine::MemoryPolicy, vcpu::ConsoleHook},
+    vm::{Image, MemoryPolicy, TraceWindow, clock, vcpu::ConsoleHook},
 };
 
 /// The moment a run's times count from: take it first thing in `main`.

@@ -44,6 +44,10 @@ pub enum Event {
     },
     /// A program started or ended.
     Process(event::Process),
+    /// A cache of kernel objects, a slab or an object changed.
+    Slab(event::Slab),
+    /// An area of the kernel's own virtual memory changed.
+    Vmalloc(event::Vmalloc),
     /// Bytes follow by another way.
     Bulk(event::Bulk),
     /// A kind this version does not know.
@@ -115,6 +119,8 @@ impl Decoder {
             RecordKind::SyscallEnter => Event::SyscallEnter { number: record.aux, enter: record.payload_as() },
             RecordKind::SyscallExit => Event::SyscallExit { number: record.aux, exit: record.payload_as() },
             RecordKind::Process => Event::Process(record.payload_as()),
+            RecordKind::Slab => Event::Slab(record.payload_as()),
+            RecordKind::Vmalloc => Event::Vmalloc(record.payload_as()),
             event::Bulk::KIND => Event::Bulk(record.payload_as()),
             RecordKind(kind) => {
                 self.health.unknown += 1;

@@ -1,6 +1,6 @@
 //! The run file's tables and views (schema version 1).
 //!
-//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `fault_chain`, `present`, `page_table_entry`, `kvm_event`, `stat_sample`, `eviction`, `dirty_interval`, `trap`, `frame_event`, `slab_event`, `vma_event`,
+//! Readers rely on the *views*: `run`, `guest_fault`, `host_fault`, `fault_chain`, `present`, `page_table_entry`, `kvm_event`, `stat_sample`, `eviction`, `dirty_interval`, `trap`, `frame_event`, `slab_event`, `vmalloc_event`, `vma_event`,
 //! `syscall`, `process`, `snapshot`, `vma_snapshot`, `counter_snapshot`, `console`, `message`, `crash`, `crash_register`,
 //! `crash_area`, `crash_frame`, `check_result`, `check_skipped`.
 //!
@@ -24,7 +24,10 @@
 //! `printf('%x', gva)` shows an address and `gva >> 12` (masked) its page. They may change with any version.
 
 use pagelab_abi::{
-    code::{BulkKind, FaultKind, FrameOp, MigrateType, Moment, Owner, ProcessOp, SnapshotKind, VmaOp, Zone},
+    code::{
+        BulkKind, FaultKind, FrameOp, MigrateType, Moment, Owner, ProcessOp, SlabOp, SnapshotKind, VmaOp, VmallocOp,
+        Zone,
+    },
     crash::CrashCause,
 };
 use rusqlite::{Connection, params};
@@ -79,7 +82,11 @@ CREATE TABLE raw_frame_event(
   migratetype INTEGER NOT NULL, gfp INTEGER NOT NULL, owner INTEGER NOT NULL, call_site INTEGER NOT NULL) STRICT;
 CREATE TABLE raw_slab_event(
   id INTEGER PRIMARY KEY, tsc INTEGER NOT NULL, op INTEGER NOT NULL, cache INTEGER NOT NULL, address INTEGER NOT NULL,
-  bytes_requested INTEGER NOT NULL, bytes_allocated INTEGER NOT NULL, call_site INTEGER NOT NULL) STRICT;
+  bytes_requested INTEGER NOT NULL, bytes_allocated INTEGER NOT NULL, gfp INTEGER NOT NULL,
+  call_site INTEGER NOT NULL) STRICT;
+CREATE TABLE raw_vmalloc_event(
+  id INTEGER PRIMARY KEY, tsc INTEGER NOT NULL, op INTEGER NOT NULL, address INTEGER NOT NULL, size INTEGER NOT NULL,
+  frames INTEGER NOT NULL, flags INTEGER NOT NULL, pfn INTEGER NOT NULL, call_site INTEGER NOT NULL) STRICT;
 CREATE TABLE raw_vma_event(
   id INTEGER PRIMARY KEY, vcpu INTEGER NOT NULL, pid INTEGER NOT NULL, tsc INTEGER NOT NULL, op INTEGER NOT NULL,
   start INTEGER NOT NULL, end INTEGER NOT NULL, file_offset INTEGER NOT NULL, prot INTEGER NOT NULL,
@@ -190,9 +197,11 @@ CREATE VIEW written_interval AS SELECT id, tsc_begin, tsc_end, pages FROM raw_in
 CREATE VIEW frame_event AS SELECT id, tsc, {name frame_op op} AS op, pfn, frame_order, {name zone zone} AS zone,
   {name migrate_type migratetype} AS migratetype, printf('0x%x', gfp) AS gfp, {name owner owner} AS owner,
   (SELECT text FROM raw_string s WHERE s.id = call_site) AS call_site, frames, vcpu, pid FROM raw_frame_event;
-CREATE VIEW slab_event AS SELECT id, tsc, op, (SELECT text FROM raw_string s WHERE s.id = cache) AS cache,
-  {hex address} AS address, bytes_requested, bytes_allocated,
-  (SELECT text FROM raw_string s WHERE s.id = call_site) AS call_site FROM raw_slab_event;
+CREATE VIEW slab_event AS SELECT id, tsc, {name slab_op op} AS op,
+  (SELECT text FROM raw_string s WHERE s.id = cache) AS cache, {hex address} AS address, bytes_requested, bytes_allocated,
+  (SELECT text FROM raw_string s WHERE s.id = call_site) AS call_site, printf('0x%x', gfp) AS gfp FROM raw_slab_event;
+CREATE VIEW vmalloc_event AS SELECT id, tsc, {name vmalloc_op op} AS op, {hex address} AS address, size, frames, flags, pfn,
+  (SELECT text FROM raw_string s WHERE s.id = call_site) AS call_site FROM raw_vmalloc_event;
 CREATE VIEW vma_event AS SELECT id, tsc, pid, {name vma_op op} AS op, {hex start} AS start, {hex end} AS end,
   CASE WHEN prot & 1 THEN 'r' ELSE '-' END || CASE WHEN prot & 2 THEN 'w' ELSE '-' END ||
     CASE WHEN prot & 4 THEN 'x' ELSE '-' END AS prot,
@@ -244,7 +253,9 @@ pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
         "frame_op": FrameOp,
         "zone": Zone,
         "migrate_type": MigrateType,
+        "slab_op": SlabOp,
         "vma_op": VmaOp,
+        "vmalloc_op": VmallocOp,
         "process_op": ProcessOp,
         "bulk_kind": BulkKind,
         "snapshot_kind": SnapshotKind,

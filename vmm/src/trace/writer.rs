@@ -286,6 +286,34 @@ impl Writer {
                     ],
                 )
             }
+            Event::Slab(slab) => self.insert(
+                "INSERT INTO raw_slab_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    id,
+                    time,
+                    slab.op.0,
+                    slab.cache,
+                    slab.address.cast_signed(),
+                    slab.bytes_requested,
+                    slab.bytes_allocated,
+                    slab.gfp,
+                    slab.call_site
+                ],
+            ),
+            Event::Vmalloc(area) => self.insert(
+                "INSERT INTO raw_vmalloc_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                params![
+                    id,
+                    time,
+                    area.op.0,
+                    area.address.cast_signed(),
+                    area.size.cast_signed(),
+                    area.frames,
+                    area.flags,
+                    area.pfn,
+                    area.call_site
+                ],
+            ),
             Event::Bulk(_) => Ok(()),
             Event::Unknown(kind) => self.insert("INSERT INTO raw_unknown VALUES (?, ?, ?)", params![id, time, kind]),
         }

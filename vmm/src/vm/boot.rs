@@ -17,8 +17,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::{
     foreign::Foreign,
-    machine::MemoryPolicy,
     memory::{Extent, MemoryError, Ram},
+    policy::MemoryPolicy,
 };
 
 /// Entry bits of the initial tables: present, writable.
@@ -102,10 +102,12 @@ pub fn load(ram: &Ram, image: Image<'_>, program: &Program<'_>, options: &BootOp
     };
     let taken = command_end.saturating_add(page_up(initramfs_size));
     let top = ram.extents().iter().map(|extent| extent.gpa + extent.size).max().unwrap_or(0);
-    if taken.saturating_add(own(top)) > ram.low_end() {
-        return Err(too_small(taken, own).into());
+    // The kernel reads the initramfs through the direct map.
+    let mapped_end = ram.low_end().min(top - options.policy.highmem);
+    if taken.saturating_add(own(top)) > mapped_end {
+        return Err(too_small(taken + options.policy.highmem, own).into());
     }
-    let initramfs_start = page_down(ram.low_end() - initramfs_size);
+    let initramfs_start = page_down(mapped_end - initramfs_size);
     ram.write(command_start, &command)?;
     ram.write(initramfs_start, program.initramfs)?;
     write_initial_tables(ram)?;
@@ -127,17 +129,14 @@ pub fn load(ram: &Ram, image: Image<'_>, program: &Program<'_>, options: &BootOp
     info.version = ABI_VERSION;
     info.flags = options.flags.bits();
     info.seed = options.seed;
-    let ranges: Vec<Range> =
-        ram.extents().iter().map(|extent| range(extent.gpa, extent.gpa + extent.size, Owner::None)).collect();
-    info.ram_count = fill(&mut info.ram, &ranges);
+    info.ram_count = fill(&mut info.ram, &options.policy.ranges(&ram.extents()));
     info.reserved_count = fill(&mut info.reserved, &reserved);
     (info.trace_start, info.trace_size) = (options.window.gpa, options.window.size);
     (info.initramfs_start, info.initramfs_size) = (initramfs_start, initramfs_size);
     (info.command_start, info.command_size) = (command_start, command.len() as u64);
     info.argc = program.args.len() as u32;
     info.envc = program.env.len() as u32;
-    info.vma_index = options.policy.vma_index;
-    info.overcommit = options.policy.overcommit;
+    options.policy.tell(&mut info);
     info.program = path(program.path)?;
     info.cpuid_count = fill(&mut info.cpuid, &options.cpuid);
     ram.write(BOOT_INFO_PHYS, info.as_bytes())?;
@@ -248,7 +247,7 @@ fn fill<T: Copy>(slots: &mut [T], items: &[T]) -> u32 {
 }
 
 fn range(start: u64, end: u64, owner: Owner) -> Range {
-    Range { start, end, owner, reserved: [0; 7] }
+    Range { start, end, owner, ..Range::default() }
 }
 
 fn page_up(address: u64) -> u64 {

@@ -4,7 +4,7 @@ use std::{fs, io, sync::Arc, time::Instant};
 
 use kvm_bindings::KVM_API_VERSION;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
-use pagelab_abi::{boot::BootFlags, code::VmaIndex};
+use pagelab_abi::boot::BootFlags;
 
 use super::{
     backing::Backing,
@@ -14,6 +14,7 @@ use super::{
     cpuid::model,
     foreign::{self, Wiring},
     memory::{Extent, MemoryError, Ram, TraceWindow},
+    policy::MemoryPolicy,
     slots::Slots,
 };
 
@@ -82,25 +83,6 @@ pub struct VmConfig<'a> {
     pub trace: bool,
     /// Have the guest ring a port at each page fault ([`BootFlags::TRAP_FAULTS`]).
     pub trap_faults: bool,
-}
-
-/// Choices of the guest's memory management.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemoryPolicy {
-    /// How VMAs are found.
-    pub vma_index: VmaIndex,
-    /// vm.overcommit_memory: 0 refuses what is obviously too much, 1 nothing, 2 what exceeds the commit limit.
-    pub overcommit: u8,
-}
-
-impl MemoryPolicy {
-    /// Rows for the `run` view.
-    pub(crate) fn facts(&self) -> Vec<(String, String)> {
-        vec![
-            ("vma_index".to_owned(), self.vma_index.name().unwrap_or_default().to_owned()),
-            ("overcommit_memory".to_owned(), self.overcommit.to_string()),
-        ]
-    }
 }
 
 /// A machine with one vCPU.

@@ -1,4 +1,5 @@
 //! Writing the trace: the ring's producer, the string table, and bulk transfers.
+#![expect(unsafe_code, reason = "a call site is found again by half of its address")]
 
 mod ring;
 mod snapshot;
@@ -10,7 +11,7 @@ use pagelab_abi::{
     event::{self, Payload},
     layout::{KERNEL_VIRT, PAGE_OFFSET, TRACE_WINDOW_VIRT},
 };
-use pagelab_mm::trace::Trace;
+use pagelab_mm::trace::{CallSite, Trace};
 use ring::Ring;
 pub(crate) use snapshot::SnapshotBuffer;
 
@@ -20,6 +21,8 @@ use crate::arch::{cpu, port};
 const STRING_PART: usize = 32;
 /// Longest string: a path of 255 bytes and its slash.
 const MAX_STRING: usize = 256;
+/// Upper half of every address in the kernel's image.
+const IMAGE_HALF: u64 = KERNEL_VIRT & !0xffff_ffff;
 /// Call sites that can be told apart.
 const CALL_SITES: usize = 256;
 
@@ -100,7 +103,7 @@ impl Tracer {
 
     /// The string id of a call site: the low half of its address, which in the kernel's image is unique.
     fn call_site(&mut self, location: &'static Location<'static>) -> u32 {
-        let id = core::ptr::from_ref(location) as usize as u32;
+        let id = CallSite::of(location).0;
         let first = id as usize >> 3;
         // The first is the right one but for the few that share a place. An id is announced once: where the table is
         // full, which takes more call sites than the kernel has, one goes without a name.
@@ -151,5 +154,30 @@ impl Trace for Tracer {
 
     fn vma(&mut self, event: event::Vma) {
         self.event(event, cpu::tsc(), 0, 0);
+    }
+
+    #[inline]
+    fn slab(&mut self, mut event: event::Slab, call_site: &'static Location<'static>) {
+        if self.events {
+            event.call_site = self.call_site(call_site);
+            self.event(event, cpu::tsc(), 0, 0);
+        }
+    }
+
+    fn vmalloc(&mut self, mut event: event::Vmalloc, call_site: &'static Location<'static>) {
+        if self.events {
+            event.call_site = self.call_site(call_site);
+            self.event(event, cpu::tsc(), 0, 0);
+        }
+    }
+
+    fn name(&mut self, id: u32, text: &[u8]) {
+        self.string(id, &[text]);
+    }
+
+    fn location(&self, site: CallSite) -> Option<&'static Location<'static>> {
+        // SAFETY: every call site is made from a location, which lies in the kernel's image for ever, and the image's
+        // upper half of an address is always the same.
+        (site != CallSite::UNKNOWN).then(|| unsafe { &*((IMAGE_HALF | u64::from(site.0)) as *const Location<'static>) })
     }
 }

@@ -34,7 +34,7 @@ const DMA32_END: u32 = 1 << (32 - PAGE_SHIFT);
 /// Zones DMA, DMA32, Normal.
 const ZONES: usize = 3;
 /// Owners that have a count of their own; a power of two.
-const OWNERS: usize = 16;
+const OWNERS: usize = 32;
 
 const _: () = assert!(Owner::ALL.len() <= OWNERS);
 // A block and its buddy are always in the same zone.

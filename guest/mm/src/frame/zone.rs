@@ -155,7 +155,7 @@ impl Zone {
             // Zone Movable has no frames, so that it adds nothing.
             lowmem_reserve: {
                 let [dma, dma32, normal] = self.watermarks.lowmem_reserve;
-                [dma, dma32, normal, normal]
+                [dma, dma32, normal, normal, normal]
             },
             free_blocks: self.lists.map(|list| list.count.into()),
             ..ZoneEntry::default()

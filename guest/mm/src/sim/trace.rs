@@ -1,7 +1,7 @@
 //! A trace that counts.
 
 use core::panic::Location;
-use std::{cell::RefCell, rc::Rc, vec::Vec};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, string::String, vec::Vec};
 
 use pagelab_abi::{
     code::{FrameOp, Owner},
@@ -9,7 +9,10 @@ use pagelab_abi::{
 };
 
 use super::tlb::Tlb;
-use crate::{machine::Pfn, trace::Trace};
+use crate::{
+    machine::Pfn,
+    trace::{CallSite, Trace},
+};
 
 /// Counts frames by owner and keeps the VMA events. With a TLB to watch, it also notes frames that are freed too
 /// early.
@@ -19,6 +22,13 @@ pub struct CountingTrace {
     freed: [u64; Owner::ALL.len()],
     /// The changes to VMAs, in order.
     pub vmas: Vec<event::Vma>,
+    /// What happened in caches of kernel objects, in order.
+    pub slabs: Vec<event::Slab>,
+    /// What happened in the kernel's own virtual memory, in order.
+    pub areas: Vec<event::Vmalloc>,
+    /// Strings by their ids.
+    pub names: HashMap<u32, String>,
+    sites: HashMap<u32, &'static Location<'static>>,
     tlb: Option<Rc<RefCell<Tlb>>>,
 }
 
@@ -45,7 +55,8 @@ impl CountingTrace {
 }
 
 impl Trace for CountingTrace {
-    fn frame(&mut self, event: event::Frame, _call_site: &'static Location<'static>) {
+    fn frame(&mut self, event: event::Frame, call_site: &'static Location<'static>) {
+        self.sites.insert(CallSite::of(call_site).0, call_site);
         match event.op {
             FrameOp::Alloc => self.allocated[usize::from(event.owner.0)] += u64::from(event.frames),
             FrameOp::Free => {
@@ -60,5 +71,23 @@ impl Trace for CountingTrace {
 
     fn vma(&mut self, event: event::Vma) {
         self.vmas.push(event);
+    }
+
+    fn slab(&mut self, event: event::Slab, call_site: &'static Location<'static>) {
+        self.sites.insert(CallSite::of(call_site).0, call_site);
+        self.slabs.push(event);
+    }
+
+    fn vmalloc(&mut self, event: event::Vmalloc, call_site: &'static Location<'static>) {
+        self.sites.insert(CallSite::of(call_site).0, call_site);
+        self.areas.push(event);
+    }
+
+    fn name(&mut self, id: u32, text: &[u8]) {
+        self.names.insert(id, String::from_utf8_lossy(text).into_owned());
+    }
+
+    fn location(&self, site: CallSite) -> Option<&'static Location<'static>> {
+        self.sites.get(&site.0).copied()
     }
 }

@@ -8,7 +8,7 @@ use pagelab_mm::{
     frame::Page,
     machine::{Frame, Machine, Pfn},
     memblock::Memblock,
-    trace::Trace,
+    trace::{CallSite, Trace},
 };
 
 /// A frame nobody has written.
@@ -69,6 +69,16 @@ impl Trace for Events {
     }
     fn vma(&mut self, _event: event::Vma) {
         unreachable!("the frame allocator has no VMAs")
+    }
+    fn slab(&mut self, _event: event::Slab, _call_site: &'static Location<'static>) {
+        unreachable!("the frame allocator has no slabs")
+    }
+    fn vmalloc(&mut self, _event: event::Vmalloc, _call_site: &'static Location<'static>) {
+        unreachable!("the frame allocator has no areas")
+    }
+    fn name(&mut self, _id: u32, _text: &[u8]) {}
+    fn location(&self, site: CallSite) -> Option<&'static Location<'static>> {
+        self.0.iter().map(|(_, location)| *location).find(|location| CallSite::of(location) == site)
     }
 }
 

@@ -85,7 +85,7 @@ fn zoneinfo_tells_what_zones_keep_and_the_zones_without_memory() {
         present: 10,
         managed: 9,
         watermark: [4, 5, 6],
-        lowmem_reserve: [0, 11, 12, 13],
+        lowmem_reserve: [0, 11, 12, 13, 13],
         ..ZoneEntry::default()
     };
     let text = rendered(|w| text::zoneinfo(w, &MemHeader::default(), &[dma]));
