@@ -81,7 +81,7 @@ fn available_memory_keeps_the_watermarks_back() {
 fn available_memory_keeps_the_lowmem_reserve_back_as_far_as_the_zone_has_it() {
     let zone =
         |lowmem_reserve, managed| ZoneEntry { watermark: [1, 2, 3], managed, lowmem_reserve, ..ZoneEntry::default() };
-    let zones = [zone([0, 70, 80, 90], 1000), zone([0, 0, 0, 500], 100)];
+    let zones = [zone([0, 70, 80, 90, 90], 1000), zone([0, 0, 0, 500, 500], 100)];
     let memory = MemHeader { free: 1000, ..MemHeader::default() };
     let text = rendered(|w| text::meminfo(w, &memory, &zones));
     assert_eq!(values(&text)["MemAvailable"] / 4, 1000 - (90 + 3) - 100);

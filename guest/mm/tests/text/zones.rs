@@ -90,8 +90,8 @@ fn zoneinfo_tells_what_zones_keep_and_the_zones_without_memory() {
     };
     let text = rendered(|w| text::zoneinfo(w, &MemHeader::default(), &[dma]));
     assert!(text.contains("        promo    7\n"));
-    assert!(text.contains("        protection: (0, 11, 12, 13)\n"));
-    assert!(text.ends_with("Node 0, zone  Movable\n  pages free     0\n        boost    0\n        min      0\n        low      0\n        high     0\n        promo    0\n        spanned  0\n        present  0\n        managed  0\n        cma      0\n        protection: (0, 0, 0, 0)\n"));
+    assert!(text.contains("        protection: (0, 11, 12, 13, 13)\n"));
+    assert!(text.ends_with("Node 0, zone  Movable\n  pages free     0\n        boost    0\n        min      0\n        low      0\n        high     0\n        promo    0\n        spanned  0\n        present  0\n        managed  0\n        cma      0\n        protection: (0, 0, 0, 0, 0)\n"));
     assert_eq!(text.matches("per-node stats").count(), 1);
 }
 
