@@ -140,6 +140,8 @@ pub struct MemHeader {
 
 /// Orders a zone's free lists have: 0 to 10.
 pub const ORDERS: usize = 11;
+/// Owners that are counted apart; a power of two.
+pub const OWNERS: usize = 32;
 /// Zones a node can have, in Linux's order: DMA, DMA32, Normal, HighMem, Movable.
 pub const ZONES: usize = 5;
 /// Migrate types, in Linux's order: Unmovable, Movable, Reclaimable, HighAtomic, Isolate.
@@ -175,6 +177,8 @@ pub struct ZoneEntry {
     pub blocks_by_type: [[u64; ORDERS]; MIGRATE_TYPES],
     /// Pageblocks by migrate type.
     pub pageblocks: [u64; MIGRATE_TYPES],
+    /// Frames handed out, by [`crate::code::Owner`].
+    pub owned: [u64; OWNERS],
     /// Frames that CPU 0's list keeps, which do not count as free in the lists of blocks but do in `free`.
     pub pcp_count: u32,
     /// Most frames that list keeps.
@@ -260,9 +264,10 @@ pub struct VmallocEntry {
     pub padding: u32,
 }
 
+const _: () = assert!(crate::code::Owner::ALL.len() <= OWNERS);
 const _: () = assert!(size_of::<CacheEntry>() == 88);
 const _: () = assert!(size_of::<VmallocEntry>() == 40);
 const _: () = assert!(size_of::<MmHeader>() == 160);
 const _: () = assert!(size_of::<VmaEntry>() == 112);
 const _: () = assert!(size_of::<MemHeader>() == 144);
-const _: () = assert!(size_of::<ZoneEntry>() == 696);
+const _: () = assert!(size_of::<ZoneEntry>() == 952);

@@ -61,7 +61,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
         let first = self.frames.zones[zone].take(pages, order).ok_or(OutOfMemory)?;
         pages[first as usize] =
             Page { state: PageState::USED, order, owner, zone: zone as u8, refcount: 1, ..Page::default() };
-        self.frames.owned[owner_index(owner)] += 1 << order;
+        self.frames.zones[zone].owned[owner_index(owner)] += 1 << order;
         self.stats.add(PGALLOC[zone], 1 << order);
         let event = event::Frame {
             pfn: first,

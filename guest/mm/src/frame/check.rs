@@ -5,7 +5,9 @@
 //! 3. No two free buddies are left unjoined.
 //! 4. What is free and what is handed out add up to what is managed, in each zone and over all owners.
 
-use super::{Frames, MAX_ORDER, OWNERS, Page, PageState, ZONES, owner_index, zone::Zone, zone_index};
+use pagelab_abi::snapshot::OWNERS;
+
+use super::{Frames, MAX_ORDER, Page, PageState, ZONES, owner_index, zone::Zone, zone_index};
 use crate::machine::Pfn;
 
 /// An invariant that does not hold, and where.
@@ -53,7 +55,7 @@ impl Frames {
                 return Err(Inconsistency::BadTotal { zone: index as u8 });
             }
         }
-        match (0..OWNERS).find(|&owner| owned[owner] != self.owned[owner]) {
+        match (0..OWNERS).find(|&owner| owned[owner] != self.zones.iter().map(|zone| zone.owned[owner]).sum()) {
             Some(owner) => Err(Inconsistency::BadOwner(owner as u8)),
             None => Ok(()),
         }

@@ -133,7 +133,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     fn release_block(&mut self, pfn: Pfn, order: u8, owner: Owner, call_site: &'static Location<'static>) {
         let zone = super::zone_index(pfn.0);
         self.frames.zones[zone].put(self.machine.pages_mut(), pfn.0, order);
-        self.frames.owned[owner_index(owner)] -= 1 << order;
+        self.frames.zones[zone].owned[owner_index(owner)] -= 1 << order;
         self.stats.add(Counter::Pgfree, 1 << order);
         let event = event::Frame {
             pfn: pfn.0,

@@ -14,7 +14,7 @@ use core::fmt;
 use pagelab_abi::{
     code::{Owner, Zone as ZoneCode},
     layout::PAGE_SHIFT,
-    snapshot::{MemHeader, ORDERS, ZoneEntry},
+    snapshot::{MemHeader, ORDERS, OWNERS, ZoneEntry},
 };
 
 pub use check::Inconsistency;
@@ -33,10 +33,6 @@ const DMA_END: u32 = 1 << (24 - PAGE_SHIFT);
 const DMA32_END: u32 = 1 << (32 - PAGE_SHIFT);
 /// Zones DMA, DMA32, Normal.
 const ZONES: usize = 3;
-/// Owners that have a count of their own; a power of two.
-const OWNERS: usize = 32;
-
-const _: () = assert!(Owner::ALL.len() <= OWNERS);
 // A block and its buddy are always in the same zone.
 const _: () = assert!(DMA_END.is_multiple_of(1 << MAX_ORDER) && DMA32_END.is_multiple_of(1 << MAX_ORDER));
 
@@ -46,8 +42,6 @@ pub struct Frames {
     zones: [Zone; ZONES],
     /// Highest zone that has frames: where a request that may go anywhere starts.
     highest: usize,
-    /// Frames handed out, by owner.
-    owned: [u64; OWNERS],
 }
 
 impl Frames {
@@ -73,7 +67,7 @@ impl Frames {
 
     /// Frames handed out for this owner and not yet given back. Ranges reserved at boot do not count.
     pub fn owned(&self, owner: Owner) -> u64 {
-        self.owned[owner_index(owner)]
+        self.zones.iter().map(|zone| zone.owned[owner_index(owner)]).sum()
     }
 
     /// The zones that have RAM, lowest first, for a snapshot.

@@ -1,6 +1,6 @@
 //! One zone: a buddy allocator whose free lists run through the `Page` array.
 
-use pagelab_abi::snapshot::{ORDERS, ZoneEntry};
+use pagelab_abi::snapshot::{ORDERS, OWNERS, ZoneEntry};
 
 use super::{MAX_ORDER, Page, PageState, watermark::Watermarks};
 
@@ -32,6 +32,8 @@ pub(super) struct Zone {
     pub(super) present: u64,
     /// Frames given to the allocator.
     pub(super) managed: u64,
+    /// Frames handed out, by owner.
+    pub(super) owned: [u64; OWNERS],
 }
 
 impl Zone {
@@ -158,6 +160,7 @@ impl Zone {
                 [dma, dma32, normal, normal, normal]
             },
             free_blocks: self.lists.map(|list| list.count.into()),
+            owned: self.owned,
             ..ZoneEntry::default()
         }
     }
