@@ -25,3 +25,4 @@ mod text;
 mod trace;
 mod trap;
 mod user_copy;
+mod zone_table;

@@ -23,7 +23,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     let window = WINDOW.load(Ordering::Relaxed);
     if !PANICKING.swap(true, Ordering::Relaxed) && window != 0 {
         // The kernel's own state may be half changed: a second tracer goes on where the ring is.
-        let mut text = Text::new();
+        let mut text = Text::<1024>::new();
         let text = text.format(format_args!("{info}"));
         Tracer::attach(window).bulk(BulkKind::Panic, 0, Moment::Request, false, text);
     }

@@ -11,8 +11,9 @@ use core::{
 use pagelab_abi::{
     boot::{BootFlags, BootInfo, CpuidLeaf},
     code::{BulkKind, Moment},
+    snapshot::MmHeader,
 };
-use pagelab_mm::context::Context;
+use pagelab_mm::{context::Context, mem_info::MemInfo, oom::Report};
 
 use crate::{
     clock::LogicalClock,
@@ -24,6 +25,7 @@ use crate::{
     syscall::{Buffers, MissingSyscalls},
     text::Text,
     trace::{SnapshotBuffer, Tracer},
+    zone_table::ZoneTable,
 };
 
 /// Memory management on the real machine.
@@ -50,8 +52,13 @@ pub(crate) struct Kernel {
     /// Buffers of the vectored transfer under way.
     pub(crate) buffers: Buffers,
     pub(crate) snapshot: SnapshotBuffer,
-    text: Text,
+    /// The zones, for texts.
+    pub(crate) zones: ZoneTable,
+    text: Text<REPORT>,
 }
+
+/// Bytes of a text for the host: a report of memory has up to 400 for each zone.
+const REPORT: usize = 8192;
 
 impl Kernel {
     /// A kernel whose process has no program yet.
@@ -67,6 +74,7 @@ impl Kernel {
             missing: MissingSyscalls::new(),
             buffers: Buffers::new(),
             snapshot: SnapshotBuffer::new(),
+            zones: ZoneTable::new(),
             text: Text::new(),
         }
     }
@@ -80,6 +88,20 @@ impl Kernel {
     /// The CPU model for ring 3.
     pub(crate) fn cpu_model(&self) -> &'static [CpuidLeaf] {
         &self.boot.cpuid[..self.boot.cpuid_count as usize]
+    }
+
+    /// Tells the host of a request for frames that failed, with the state of memory; of the program that is killed for it,
+    /// where there is one.
+    pub(crate) fn say_out_of_memory(&mut self, task: Option<&MmHeader>) {
+        let memory = &self.mm.frames.mem_header();
+        let zones = self.zones.of(&self.mm.frames);
+        let report = match task {
+            Some(task) => {
+                self.text.format(format_args!("{}", Report { refused: self.mm.refused, task, memory, zones }))
+            }
+            None => self.text.format(format_args!("{}", MemInfo { memory, zones })),
+        };
+        self.mm.trace.bulk(BulkKind::Diagnosis, 0, Moment::Request, false, report);
     }
 
     /// Sends a text to the host; what does not fit in the buffer is cut.

@@ -2,18 +2,15 @@
 
 use core::fmt::{self, Write};
 
-/// Bytes a text may have; what is longer is cut.
-const CAPACITY: usize = 4096;
-
-/// A text in the making.
-pub(crate) struct Text {
+/// A text in the making; what is longer than its capacity in bytes is cut.
+pub(crate) struct Text<const CAPACITY: usize> {
     bytes: [u8; CAPACITY],
     length: usize,
 }
 
-impl Text {
+impl<const CAPACITY: usize> Text<CAPACITY> {
     /// An empty text.
-    pub(crate) const fn new() -> Text {
+    pub(crate) const fn new() -> Self {
         Text { bytes: [0; CAPACITY], length: 0 }
     }
 
@@ -26,7 +23,7 @@ impl Text {
     }
 }
 
-impl Write for Text {
+impl<const CAPACITY: usize> Write for Text<CAPACITY> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let taken = &text.as_bytes()[..text.len().min(CAPACITY - self.length)];
         self.bytes[self.length..self.length + taken.len()].copy_from_slice(taken);

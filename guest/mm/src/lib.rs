@@ -19,6 +19,7 @@ pub mod fault;
 pub mod file;
 pub mod frame;
 pub mod machine;
+pub mod mem_info;
 pub mod memblock;
 pub mod oom;
 pub mod page_table;

@@ -3,15 +3,13 @@
 
 use core::fmt::{self, Display};
 
-use pagelab_abi::{
-    layout::PAGE_SIZE,
-    snapshot::{MemHeader, MmHeader, ZoneEntry},
+use pagelab_abi::snapshot::{MemHeader, MmHeader, ZoneEntry};
+
+use crate::{
+    frame::{Gfp, Refused},
+    mem_info::MemInfo,
+    text::kb,
 };
-
-use crate::frame::{Gfp, Refused};
-
-/// Zones a report has room for.
-pub const ZONES: usize = 4;
 
 /// Everything a report is made of.
 pub struct Report<'a> {
@@ -34,36 +32,7 @@ impl Display for Report<'_> {
         } else {
             writeln!(f, "{comm} invoked oom-killer")?;
         }
-        writeln!(
-            f,
-            "Mem-Info:\nanon:{} file:{} shmem:{} slab:{} pagetables:{} free:{}",
-            memory.anon,
-            memory.file - memory.shmem.min(memory.file),
-            memory.shmem,
-            memory.slab,
-            memory.page_tables,
-            memory.free
-        )?;
-        for zone in self.zones {
-            let [min, low, high] = zone.watermark.map(kb);
-            writeln!(
-                f,
-                "{} free:{}kB min:{min}kB low:{low}kB high:{high}kB present:{}kB managed:{}kB",
-                Zone(zone),
-                kb(zone.free),
-                kb(zone.present),
-                kb(zone.managed)
-            )?;
-        }
-        for zone in self.zones {
-            write!(f, "{}:", Zone(zone))?;
-            for (order, blocks) in zone.free_blocks.iter().enumerate() {
-                write!(f, " {blocks}*{}kB", kb(1 << order))?;
-            }
-            writeln!(f, " = {}kB", kb(zone.free))?;
-        }
-        writeln!(f, "{} total pagecache pages", memory.file)?;
-        writeln!(f, "{} pages RAM\n{} pages reserved", memory.ram, memory.ram - memory.managed.min(memory.ram))?;
+        writeln!(f, "{}", MemInfo { memory, zones: self.zones })?;
         let rss = task.rss_anon + task.rss_file + task.rss_shmem;
         writeln!(
             f,
@@ -83,19 +52,6 @@ impl Display for Report<'_> {
             kb(task.rss_shmem),
             task.pgtables_bytes / 1024
         )
-    }
-}
-
-/// Kilobytes in a number of pages.
-const fn kb(pages: u64) -> u64 {
-    pages.saturating_mul(PAGE_SIZE / 1024)
-}
-
-struct Zone<'a>(&'a ZoneEntry);
-
-impl Display for Zone<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Node {} {}", self.0.node, self.0.zone.name().unwrap_or("?"))
     }
 }
 
@@ -149,7 +105,10 @@ impl Display for GfpNames {
 mod tests {
     extern crate std;
 
-    use pagelab_abi::{code, snapshot::ORDERS};
+    use pagelab_abi::{
+        code,
+        snapshot::{MIGRATE_TYPES, ORDERS},
+    };
     use std::{format, string::ToString};
 
     use super::*;
@@ -172,8 +131,12 @@ mod tests {
             MemHeader { ram: 4096, managed: 3900, free: 50, anon: 2500, file: 23, shmem: 3, ..MemHeader::default() };
         let mut free_blocks = [0; ORDERS];
         (free_blocks[0], free_blocks[4]) = (2, 3);
+        let mut blocks_by_type = [[0; ORDERS]; MIGRATE_TYPES];
+        (blocks_by_type[0][0], blocks_by_type[1][0], blocks_by_type[1][4]) = (1, 1, 3);
         let zone = ZoneEntry {
             zone: code::Zone::Dma,
+            blocks_by_type,
+            lowmem_reserve: [0, 7, 7, 7, 7],
             present: 4096,
             managed: 3900,
             free: 50,
@@ -186,11 +149,13 @@ mod tests {
         let expected = [
             "hoard invoked oom-killer: gfp_mask=0x94(GFP_HIGHUSER_MOVABLE|__GFP_ZERO), order=0, for anon",
             "Mem-Info:",
-            "anon:2500 file:20 shmem:3 slab:0 pagetables:0 free:50",
-            "Node 0 DMA free:200kB min:200kB low:240kB high:280kB present:16384kB managed:15600kB",
-            "Node 0 DMA: 2*4kB 0*8kB 0*16kB 0*32kB 3*64kB 0*128kB 0*256kB 0*512kB 0*1024kB 0*2048kB 0*4096kB = 200kB",
+            "anon:2500 file:20 shmem:3 slab_reclaimable:0 slab_unreclaimable:0 pagetables:0 vmalloc:0 free:50",
+            "Node 0 DMA free:200kB min:200kB low:240kB high:280kB present:16384kB managed:15600kB free_pcp:0kB",
+            "lowmem_reserve[]: 0 7 7 7 7",
+            "Node 0 DMA: 2*4kB (UM) 0*8kB 0*16kB 0*32kB 3*64kB (M) 0*128kB 0*256kB 0*512kB 0*1024kB 0*2048kB 0*4096kB = 200kB",
             "23 total pagecache pages",
             "4096 pages RAM",
+            "0 pages HighMem/MovableOnly",
             "196 pages reserved",
             "Tasks state (memory values in pages):",
             "[  pid  ] total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes name",

@@ -50,7 +50,7 @@ pub(super) fn pages(text: &str) -> Result<u64, String> {
 }
 
 fn whole_pages(bytes: u64) -> Result<u64, String> {
-    if bytes % PAGE_SIZE == 0 { Ok(bytes) } else { Err("guest memory must be whole pages (4K)".to_owned()) }
+    if bytes.is_multiple_of(PAGE_SIZE) { Ok(bytes) } else { Err("guest memory must be whole pages (4K)".to_owned()) }
 }
 
 /// A positive number of seconds, with a fraction if wanted.

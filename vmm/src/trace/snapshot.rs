@@ -126,6 +126,11 @@ impl Rows<'_> {
             ("page_tables", page_tables),
             ("kernel_stack", header.kernel_stack),
             ("committed", header.committed),
+            ("slab_reclaimable", header.slab_reclaimable),
+            ("vmalloc", header.vmalloc),
+            ("highmem", header.highmem),
+            ("highmem_free", header.highmem_free),
+            ("pcp", zones.iter().fold(0, |sum, zone| sum.wrapping_add(zone.pcp_count.into()))),
             ("zones_managed", zones.iter().fold(0, |sum, zone| sum.wrapping_add(zone.managed))),
             ("zones_free", zones.iter().fold(0, |sum, zone| sum.wrapping_add(zone.free))),
             ("blocks_free", in_blocks),
@@ -133,6 +138,7 @@ impl Rows<'_> {
         self.text("meminfo", |w| text::meminfo(w, &header, &zones))?;
         self.text("buddyinfo", |w| text::buddyinfo(w, &zones))?;
         self.text("zoneinfo", |w| text::zoneinfo(w, &header, &zones))?;
+        self.text("pagetypeinfo", |w| text::pagetypeinfo(w, &zones))?;
         let whole = zones.len() == header.zone_count as usize;
         halves.memory = Some((self.origin.moment, header, zones));
         self.joined_vmstat(halves)?;

@@ -85,7 +85,7 @@ impl Kernel {
     }
 
     fn in_proc(&mut self, directory: u32, text: &[u8]) -> Result<Option<Inode>, Errno> {
-        let mut digits = Text::new();
+        let mut digits = Text::<32>::new();
         let pid = digits.format(format_args!("{}", self.process.pid));
         let place = match directory {
             proc::ROOT if text == b"self" => return self.text_link(System::Proc, pid).map(Some),
@@ -157,7 +157,7 @@ impl Kernel {
             (System::Proc, DESCRIPTORS) => {
                 let mut next = 0;
                 while let Some(fd) = self.process.descriptors.next_open(next) {
-                    let mut digits = Text::new();
+                    let mut digits = Text::<32>::new();
                     let name = digits.format(format_args!("{fd}"));
                     self.find_dentry(directory, name)?;
                     next = fd + 1;
@@ -165,7 +165,7 @@ impl Kernel {
                 Ok(())
             }
             (System::Proc, inside) => {
-                let mut digits = Text::new();
+                let mut digits = Text::<32>::new();
                 let pid: &[u8] = digits.format(format_args!("{FIRST_PID}"));
                 let own: &[&[u8]] = match inside {
                     proc::ROOT => &[pid, b"self", b"thread-self", b"mounts"],
@@ -223,7 +223,7 @@ pub(crate) fn path_text(kernel: &Kernel, found: Found, to: &mut [u8]) -> Result<
     };
     if dentry == 0 {
         let ino = kernel.inode(inode).ino;
-        let mut text = Text::new();
+        let mut text = Text::<48>::new();
         return Ok(match kernel.inode(inode).kind() {
             Kind::Regular => put(text.format(format_args!("/#{ino} (deleted)"))),
             _ => put(text.format(format_args!("pipe:[{ino}]"))),

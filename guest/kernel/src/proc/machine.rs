@@ -2,11 +2,7 @@
 
 use core::fmt;
 
-use pagelab_abi::{
-    code::Owner,
-    layout::PAGE_SIZE,
-    snapshot::{MemHeader, ZoneEntry},
-};
+use pagelab_abi::{code::Owner, layout::PAGE_SIZE, snapshot::MemHeader};
 use pagelab_mm::{
     arena::{Arena, SLOTS_PER_FRAME},
     text::{self, Sink, Slab},
@@ -14,36 +10,9 @@ use pagelab_mm::{
 
 use crate::state::Kernel;
 
-/// Most zones there are.
-const ZONES: usize = 4;
-
-/// The zones that have memory.
-pub(super) fn zones(kernel: &Kernel) -> Zones {
-    let mut zones = Zones { entries: [ZoneEntry::default(); ZONES], count: 0 };
-    for entry in kernel.mm.frames.zone_entries().take(ZONES) {
-        zones.entries[zones.count] = entry;
-        zones.count += 1;
-    }
-    zones
-}
-
-/// A few zones.
-pub(super) struct Zones {
-    entries: [ZoneEntry; ZONES],
-    count: usize,
-}
-
-impl core::ops::Deref for Zones {
-    type Target = [ZoneEntry];
-
-    fn deref(&self) -> &[ZoneEntry] {
-        &self.entries[..self.count]
-    }
-}
-
 /// vm.min_free_kbytes: what the zones' lowest watermarks add up to.
 pub(super) fn min_free_kbytes(kernel: &Kernel) -> i64 {
-    (zones(kernel).iter().map(|zone| zone.watermark[0]).sum::<u64>() * (PAGE_SIZE / 1024)) as i64
+    (kernel.mm.frames.zone_entries().map(|zone| zone.watermark[0]).sum::<u64>() * (PAGE_SIZE / 1024)) as i64
 }
 
 /// `/proc/slabinfo`: the arenas, under the names of Linux's caches for the same things.

@@ -113,12 +113,21 @@ pub(crate) fn render(kernel: &mut Kernel, file: ProcFile, out: &mut dyn Sink) ->
         ProcFile::Stat => process::stat(kernel, out),
         ProcFile::Statm => text::statm(out, &process::header(kernel)),
         ProcFile::Status => process::status(kernel, out),
-        ProcFile::Buddyinfo => text::buddyinfo(out, &machine::zones(kernel)),
-        ProcFile::Meminfo => text::meminfo(out, &kernel.mem_header(), &machine::zones(kernel)),
-        ProcFile::Pagetypeinfo => text::pagetypeinfo(out, &machine::zones(kernel)),
+        ProcFile::Buddyinfo => text::buddyinfo(out, kernel.zones.of(&kernel.mm.frames)),
+        ProcFile::Meminfo => {
+            let header = kernel.mem_header();
+            text::meminfo(out, &header, kernel.zones.of(&kernel.mm.frames))
+        }
+        ProcFile::Pagetypeinfo => text::pagetypeinfo(out, kernel.zones.of(&kernel.mm.frames)),
         ProcFile::Slabinfo => machine::slabinfo(kernel, out),
-        ProcFile::Vmstat => text::vmstat(out, &kernel.mem_header(), &machine::zones(kernel), &kernel.mm.stats.values),
-        ProcFile::Zoneinfo => text::zoneinfo(out, &kernel.mem_header(), &machine::zones(kernel)),
+        ProcFile::Vmstat => {
+            let header = kernel.mem_header();
+            text::vmstat(out, &header, kernel.zones.of(&kernel.mm.frames), &kernel.mm.stats.values)
+        }
+        ProcFile::Zoneinfo => {
+            let header = kernel.mem_header();
+            text::zoneinfo(out, &header, kernel.zones.of(&kernel.mm.frames))
+        }
         ProcFile::Cpuinfo => text::cpuinfo(out, kernel.cpu_model()),
         ProcFile::Filesystems => out.put(b"nodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\nnodev\tramfs\n"),
         ProcFile::KernelCmdline => out.put(b"\n"),

@@ -11,8 +11,8 @@ const VMALLOC_TOTAL_KB: u64 = (1 << 35) - 1;
 /// Kilobytes of a huge page, by which the direct map goes.
 const HUGE_PAGE_KB: u64 = 2048;
 
-/// The lines up to the vmalloc area.
-static FIRST: [[u8; kilobytes::LINE]; 33] = kilobytes::lines([
+/// The first lines.
+static FIRST: [[u8; kilobytes::LINE]; 14] = kilobytes::lines([
     "MemTotal:",
     "MemFree:",
     "MemAvailable:",
@@ -27,6 +27,13 @@ static FIRST: [[u8; kilobytes::LINE]; 33] = kilobytes::lines([
     "Inactive(file):",
     "Unevictable:",
     "Mlocked:",
+]);
+
+/// Lines that only a machine with HighMem has.
+static HIGHMEM: [[u8; kilobytes::LINE]; 4] = kilobytes::lines(["HighTotal:", "HighFree:", "LowTotal:", "LowFree:"]);
+
+/// The lines from there to the vmalloc area.
+static MIDDLE: [[u8; kilobytes::LINE]; 19] = kilobytes::lines([
     "SwapTotal:",
     "SwapFree:",
     "Dirty:",
@@ -48,7 +55,7 @@ static FIRST: [[u8; kilobytes::LINE]; 33] = kilobytes::lines([
     "Committed_AS:",
 ]);
 
-/// The lines after it, up to those that count huge pages.
+/// The lines after that area, up to those that count huge pages.
 static SECOND: [[u8; kilobytes::LINE]; 8] = kilobytes::lines([
     "VmallocUsed:",
     "VmallocChunk:",
@@ -87,6 +94,15 @@ pub fn meminfo(sink: &mut dyn Sink, memory: &MemHeader, zones: &[ZoneEntry]) -> 
         lru.inactive_file,
         lru.unevictable,
         lru.unevictable,
+    ];
+    kilobytes::put(&mut out, &FIRST, &first.map(kb));
+    if memory.highmem != 0 {
+        let (total, free) = (memory.highmem, memory.highmem_free);
+        let low = [total, free, memory.managed.saturating_sub(total), memory.free.saturating_sub(free)];
+        kilobytes::put(&mut out, &HIGHMEM, &low.map(kb));
+    }
+    let reclaimable = memory.slab_reclaimable.min(memory.slab);
+    let middle = [
         0,
         0,
         0,
@@ -94,10 +110,10 @@ pub fn meminfo(sink: &mut dyn Sink, memory: &MemHeader, zones: &[ZoneEntry]) -> 
         memory.anon,
         memory.mapped,
         memory.shmem,
-        0,
+        reclaimable,
         memory.slab,
-        0,
-        memory.slab,
+        reclaimable,
+        memory.slab - reclaimable,
         memory.kernel_stack,
         memory.page_tables,
         0,
@@ -107,15 +123,15 @@ pub fn meminfo(sink: &mut dyn Sink, memory: &MemHeader, zones: &[ZoneEntry]) -> 
         memory.commit_limit,
         memory.committed,
     ];
-    kilobytes::put(&mut out, &FIRST, &first.map(kb));
+    kilobytes::put(&mut out, &MIDDLE, &middle.map(kb));
     out.text("VmallocTotal:   ");
     out.decimal_right(VMALLOC_TOTAL_KB, 8);
     out.text(" kB\n");
-    kilobytes::put(&mut out, &SECOND, &[0; 8]);
+    kilobytes::put(&mut out, &SECOND, &[kb(memory.vmalloc), 0, 0, 0, 0, 0, 0, 0]);
     out.text(
         "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n",
     );
-    let direct = kb(memory.ram).div_ceil(HUGE_PAGE_KB).saturating_mul(HUGE_PAGE_KB);
+    let direct = kb(memory.ram.saturating_sub(memory.highmem)).div_ceil(HUGE_PAGE_KB).saturating_mul(HUGE_PAGE_KB);
     kilobytes::put(&mut out, &LAST, &[HUGE_PAGE_KB, 0, 0, direct, 0]);
     out.finish()
 }

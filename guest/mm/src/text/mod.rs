@@ -39,6 +39,6 @@ pub use zones::{buddyinfo, pagetypeinfo, zoneinfo};
 use pagelab_abi::layout::PAGE_SIZE;
 
 /// Kilobytes in a number of pages.
-const fn kb(pages: u64) -> u64 {
+pub(crate) const fn kb(pages: u64) -> u64 {
     pages.saturating_mul(PAGE_SIZE / 1024)
 }

@@ -134,14 +134,15 @@ pub fn vmstat(sink: &mut dyn Sink, memory: &MemHeader, zones: &[ZoneEntry], coun
 /// The per-node counts of pages, in Linux's order; nr_kernel_stack is in kilobytes there.
 pub(super) fn node_statistics(memory: &MemHeader) -> [(&'static str, u64); 41] {
     let lru = Lru::of(memory);
+    let reclaimable = memory.slab_reclaimable.min(memory.slab);
     [
         ("nr_inactive_anon", lru.inactive_anon),
         ("nr_active_anon", 0),
         ("nr_inactive_file", lru.inactive_file),
         ("nr_active_file", 0),
         ("nr_unevictable", lru.unevictable),
-        ("nr_slab_reclaimable", 0),
-        ("nr_slab_unreclaimable", memory.slab),
+        ("nr_slab_reclaimable", reclaimable),
+        ("nr_slab_unreclaimable", memory.slab - reclaimable),
         ("nr_isolated_anon", 0),
         ("nr_isolated_file", 0),
         ("workingset_nodes", 0),

@@ -29,6 +29,8 @@ fn meminfo_is_linux_meminfo() {
         committed: pages("Committed_AS"),
         commit_limit: pages("CommitLimit"),
         locked: pages("Mlocked"),
+        slab_reclaimable: pages("SReclaimable"),
+        vmalloc: pages("VmallocUsed"),
         ..MemHeader::default()
     };
     let ours = rendered(|w| text::meminfo(w, &memory, &[]));
@@ -45,11 +47,14 @@ fn meminfo_is_linux_meminfo() {
         "Mapped:",
         "Shmem:",
         "Slab:",
+        "SReclaimable:",
+        "SUnreclaim:",
         "KernelStack:",
         "PageTables:",
         "CommitLimit:",
         "Committed_AS:",
         "VmallocTotal:",
+        "VmallocUsed:",
         "Hugepagesize:",
         "HugePages_Total:",
     ];
@@ -62,6 +67,16 @@ fn meminfo_is_linux_meminfo() {
         assert_eq!(ours.len(), theirs.len());
     }
     assert_eq!(compared, same.len());
+}
+
+#[test]
+fn a_machine_with_highmem_tells_it_after_what_is_locked() {
+    let memory = MemHeader { ram: 110, managed: 100, free: 50, highmem: 30, highmem_free: 20, ..MemHeader::default() };
+    let text = rendered(|w| text::meminfo(w, &memory, &[]));
+    assert!(text.contains(
+        "Mlocked:               0 kB\nHighTotal:           120 kB\nHighFree:             80 kB\n\
+         LowTotal:            280 kB\nLowFree:             120 kB\nSwapTotal:"
+    ));
 }
 
 #[test]
