@@ -13,6 +13,8 @@ use std::{
 
 const TARGET: &str = "x86_64-unknown-none";
 const PROFILE: &str = "guest";
+/// File name of the kernel.
+const KERNEL: &str = "pagelab-kernel";
 
 fn main() -> ExitCode {
     match build() {
@@ -37,13 +39,25 @@ fn build() -> Result<(), String> {
     }
     check_target()?;
 
-    let kernel = cargo_build(&root.join("guest/kernel"), &out.join("kernel"))?.join("pagelab-kernel");
+    // The kernel twice, from the same folder: what both have in common is built once. The second build's file takes the
+    // first one's place, so that is put aside.
+    let kernel_source = root.join("guest/kernel");
+    let built = cargo_build(&kernel_source, &out.join("kernel"), &["selftest"])?.join(KERNEL);
+    let selftest = out.join("selftest-kernel");
+    copy_if_changed(&built, &selftest)?;
+    let kernel = cargo_build(&kernel_source, &out.join("kernel"), &[])?.join(KERNEL);
     let user = root.join("guest/user");
-    let binaries = cargo_build(&user, &out.join("user"))?;
+    let binaries = cargo_build(&user, &out.join("user"), &[])?;
 
-    let mut text = format!(
-        "/// The guest kernel, an ELF file with its symbols.\npub static KERNEL: &[u8] = include_bytes!({kernel:?});\n\n"
-    );
+    let mut text = String::new();
+    for (name, what, file) in [
+        ("KERNEL", "The guest kernel", &kernel),
+        ("SELFTEST_KERNEL", "The guest kernel with the in-guest tests in it", &selftest),
+    ] {
+        text += &format!(
+            "/// {what}, an ELF file with its symbols.\npub static {name}: &[u8] = include_bytes!({file:?});\n\n"
+        );
+    }
     text += "static PROGRAMS: &[Builtin] = &[\n";
     for (name, description) in programs(&user.join("src/bin"))? {
         let elf = binaries.join(&name);
@@ -73,11 +87,21 @@ fn check_target() -> Result<(), String> {
     Err(format!("the guest needs Rust's bare-metal target, which is not installed. Run: rustup target add {TARGET}"))
 }
 
-/// Builds the crate in `directory` and returns where its binaries are.
-fn cargo_build(directory: &Path, target_directory: &Path) -> Result<PathBuf, String> {
+/// Copies a file unless the copy has its contents already, so that nothing is built anew for it.
+fn copy_if_changed(from: &Path, to: &Path) -> Result<(), String> {
+    let bytes = fs::read(from).map_err(|error| format!("{}: {error}", from.display()))?;
+    if fs::read(to).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    fs::write(to, bytes).map_err(|error| format!("{}: {error}", to.display()))
+}
+
+/// Builds the crate in `directory` with these features and returns where its binaries are.
+fn cargo_build(directory: &Path, target_directory: &Path, features: &[&str]) -> Result<PathBuf, String> {
     let mut cargo = Command::new(variable("CARGO")?);
     // In the crate's directory, so that its own .cargo/config.toml holds.
     cargo.current_dir(directory).args(["build", "--bins", "--profile", PROFILE, "--target", TARGET]);
+    cargo.args(["--features", &features.join(",")]);
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(is_of_the_outer_build) {
             cargo.env_remove(name);

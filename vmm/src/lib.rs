@@ -14,6 +14,7 @@ pub mod perf;
 pub mod program;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod trace;
 pub mod trap;
 pub mod vm;

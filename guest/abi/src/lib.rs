@@ -23,6 +23,7 @@ pub mod note;
 pub mod port;
 pub mod record;
 pub mod ring;
+pub mod selftest;
 pub mod snapshot;
 pub mod syscall;
 pub mod trap;

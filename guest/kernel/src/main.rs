@@ -17,6 +17,8 @@ mod panic;
 mod proc;
 mod process;
 mod random;
+#[cfg(feature = "selftest")]
+mod selftest;
 mod signal;
 mod state;
 mod syscall;

@@ -34,6 +34,10 @@ pub(crate) extern "C" fn trap(frame: &mut TrapFrame) {
             frame.rflags &= !TRAP_FLAG;
             return;
         }
+        #[cfg(feature = "selftest")]
+        if crate::selftest::probe::fix_up(frame) {
+            return;
+        }
         kernel_trap(frame);
     }
     // SAFETY: the trap came from ring 3, so no reference to the state is live.

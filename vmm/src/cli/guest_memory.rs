@@ -13,9 +13,9 @@ use crate::vm::{MemoryPolicy, Numa, SLAB_DEBUG_LETTERS};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "The guest's memory")]
 pub(super) struct GuestMemoryArgs {
-    /// Guest memory, with suffix K, M or G.
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = values::memory)]
-    memory: u64,
+    /// Guest memory, with suffix K, M or G [default: 64M, and 32M for tests].
+    #[arg(long, value_name = "SIZE", value_parser = values::memory)]
+    memory: Option<u64>,
     /// NUMA nodes and the memory of each, such as 2x64M, instead of --memory.
     #[arg(long, value_name = "NODESxSIZE", value_parser = nodes, conflicts_with = "memory")]
     numa: Option<Nodes>,
@@ -55,9 +55,14 @@ pub(super) struct GuestMemoryArgs {
 }
 
 impl GuestMemoryArgs {
-    /// Bytes of RAM.
+    /// Bytes of RAM of a program's guest.
     pub(super) fn memory(&self) -> u64 {
-        self.numa.map_or(self.memory, |nodes| nodes.total)
+        self.memory_or(64 << 20)
+    }
+
+    /// Bytes of RAM, so many where nobody says.
+    pub(super) fn memory_or(&self, usual: u64) -> u64 {
+        self.numa.map(|nodes| nodes.total).or(self.memory).unwrap_or(usual)
     }
 
     /// What the guest is told.
@@ -65,7 +70,11 @@ impl GuestMemoryArgs {
     /// # Errors
     /// Parts that are larger than the whole, and distances of nodes that are not there.
     pub(super) fn policy(&self) -> anyhow::Result<MemoryPolicy> {
-        let memory = self.memory();
+        self.policy_for(self.memory())
+    }
+
+    /// [`GuestMemoryArgs::policy`] of a guest with so much RAM.
+    pub(super) fn policy_for(&self, memory: u64) -> anyhow::Result<MemoryPolicy> {
         for (option, bytes) in [("--highmem", self.highmem), ("--movable", self.movable)] {
             if bytes > memory / 2 {
                 anyhow::bail!(

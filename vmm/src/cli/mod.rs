@@ -11,6 +11,7 @@ mod progress;
 pub mod report;
 mod run;
 mod signals;
+mod test;
 mod values;
 mod walk;
 
@@ -30,12 +31,13 @@ Examples:
   pagelab run demand-paging                 boot a VM, run a program, print the report
   pagelab run demand-paging -- --pages 64   arguments for the program follow --
   pagelab run ./my-program                  your own static Linux program (gcc -static)
+  pagelab test frames/                      the kernel's own tests, each in a fresh VM
   pagelab attach PID --seconds 10           what KVM tells of a VM that is running already
   pagelab report FILE --json                the numbers of a recorded run
   pagelab walk FILE 0x7ffff0000000          the page tables on the way to an address
   sqlite3 FILE 'SELECT * FROM guest_fault'  everything that was recorded
 
-Exit status: of `run`, see `pagelab run --help`; of the others 0, 1 for a failure, 2 for a wrong command \
+Exit status: of `run` and `test`, see their --help; of the others 0, 1 for a failure, 2 for a wrong command \
 line.
 
 Environment: PAGELAB_LOG=debug says on standard error what the lab does (error, warn, info, debug, trace).";
@@ -52,6 +54,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Test(Box<test::TestArgs>),
     Attach(attach::AttachArgs),
     List(list::ListArgs),
     Report(report::ReportArgs),
@@ -70,6 +73,7 @@ pub fn main(start: Start) -> ExitCode {
     };
     let result = match &cli.command {
         Command::Run(args) => return args.execute(start),
+        Command::Test(args) => return args.execute(start),
         Command::Attach(args) => args.execute(start).map(|()| true),
         Command::List(args) => args.execute().map(|()| true).map_err(anyhow::Error::from),
         Command::Report(args) => args.execute().map(|()| true).map_err(anyhow::Error::from),

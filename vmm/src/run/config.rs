@@ -213,7 +213,7 @@ pub struct RunConfig<'a> {
     pub prefault: bool,
     /// Whether the host stops the guest at its page faults.
     pub trap: Option<TrapConfig>,
-    /// Where the run file goes.
+    /// Where the run file goes, if there is one.
     pub run_file: PathBuf,
     /// Called with the program's output as it comes.
     pub console: Option<ConsoleHook>,

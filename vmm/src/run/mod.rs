@@ -11,6 +11,7 @@ mod wait;
 use std::{fs, io, path::PathBuf, thread};
 
 pub use config::{RunConfig, Sources, SourcesError, Start, StopHandle, StopListener, stop_pair};
+use crossbeam_channel::unbounded;
 pub use ending::{LAB_STATUS, STOP_AT_STATUS, TIMEOUT_STATUS};
 pub use host_memory::{HostMemory, HostMemoryError};
 
@@ -111,6 +112,20 @@ pub fn run(mut config: RunConfig<'_>) -> Result<RunOutcome, LabError> {
     recorder.finish(ending.clone())?;
     log::debug!("run file finished after {:?}", config.start.instant.elapsed());
     Ok(RunOutcome { run_file: config.run_file, ending })
+}
+
+/// Does a run of which nothing is kept: its run file is not written. What it says comes by [`RunConfig::console`].
+///
+/// # Errors
+/// The lab's own; a guest that fails is an ending.
+pub fn run_unrecorded(mut config: RunConfig<'_>) -> Result<Ending, LabError> {
+    config.host_memory.check(&config.sources)?;
+    let vm = guest::create(&config)?;
+    let (sink, inputs) = unbounded();
+    thread::scope(|scope| {
+        scope.spawn(move || inputs.iter().for_each(drop));
+        guest::run(vm, &mut config, sink)
+    })
 }
 
 /// What is known before the start.

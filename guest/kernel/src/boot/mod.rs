@@ -71,6 +71,8 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     mm.commit.mode = Overcommit::from_value(u32::from(boot.overcommit));
     let kernel = state::set(Kernel::new(boot, mm, fs, process));
     kernel.start_files().expect("RAM is too small for the first files");
+    #[cfg(feature = "selftest")]
+    crate::selftest::run_if_wanted(kernel);
     let frame = first_program(kernel);
     entry::enter_user(&frame)
 }

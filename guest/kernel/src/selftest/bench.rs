@@ -1,0 +1,43 @@
+//! What one operation costs, in ring-0 instructions: each does its operation as often as the host says.
+//!
+//! `pagelab bench` runs each with N and with 2N iterations and divides the difference by N, so what a benchmark does
+//! before and after its loop, and the boot, do not count. The loop itself does: two or three instructions.
+
+use core::hint::black_box;
+
+use pagelab_abi::code::Owner;
+use pagelab_mm::frame::Gfp;
+
+use super::{
+    check::Outcome,
+    entry::{Machine, test},
+    iterations,
+};
+use crate::state::Kernel;
+
+test!(empty_loop, "bench/empty_loop", Machine::BENCHMARK);
+fn empty_loop(kernel: &mut Kernel) -> Outcome {
+    for iteration in 0..iterations(kernel)? {
+        black_box(iteration);
+    }
+    Ok(())
+}
+
+test!(frame_order_0, "bench/frame_order_0", Machine::BENCHMARK);
+fn frame_order_0(kernel: &mut Kernel) -> Outcome {
+    frame(kernel, 0)
+}
+
+test!(frame_order_3, "bench/frame_order_3", Machine::BENCHMARK);
+fn frame_order_3(kernel: &mut Kernel) -> Outcome {
+    frame(kernel, 3)
+}
+
+/// Takes a block and gives it back, again and again: the block is warm in every list after the first time.
+fn frame(kernel: &mut Kernel, order: u8) -> Outcome {
+    for _ in 0..iterations(kernel)? {
+        let block = kernel.mm.alloc_frames(black_box(order), Gfp::KERNEL, Owner::Kernel)?;
+        kernel.mm.free_frames(black_box(block), order)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What is in use before a test and after it: a test that leaves more behind has leaked.
+//!
+//! Equal must be: the frames of each owner, but two; the tables of the process; the VMAs. The two are frames of slabs,
+//! since caches keep empty ones, and tables of the kernel's half of the address space, which are never given back.
+
+use pagelab_abi::code::Owner;
+use pagelab_mm::machine::Machine as _;
+
+use super::check::{Failure, Outcome, ensure_eq};
+use crate::state::Kernel;
+
+/// Owners that are counted.
+const OWNERS: usize = Owner::ALL.len();
+
+/// What was in use at one moment.
+pub(super) struct Ledger {
+    frames: [u64; OWNERS],
+    user_tables: u64,
+    vmas: u32,
+    free: u64,
+}
+
+impl Ledger {
+    /// What is in use now.
+    pub(super) fn take(kernel: &Kernel) -> Ledger {
+        let mut frames = [0; OWNERS];
+        for (count, &owner) in frames.iter_mut().zip(Owner::ALL) {
+            *count = kernel.mm.frames.owned(owner);
+        }
+        Ledger {
+            frames,
+            user_tables: kernel.process.space.tables.tables,
+            vmas: kernel.mm.vmas.live(),
+            free: kernel.mm.frames.free(),
+        }
+    }
+
+    /// Fails if something leaked since, or if the frame allocator's invariants do not hold.
+    pub(super) fn compare(self, kernel: &mut Kernel) -> Outcome {
+        if let Err(broken) = kernel.mm.frames.check(kernel.mm.machine.pages()) {
+            return Err(Failure::new(format_args!("the frame allocator is broken after the test: {broken:?}")));
+        }
+        let after = Ledger::take(kernel);
+        ensure_eq!(after.vmas, self.vmas);
+        ensure_eq!(after.user_tables, self.user_tables);
+        for (index, (&before, &now)) in self.frames.iter().zip(&after.frames).enumerate() {
+            let owner = Owner::ALL[index];
+            let may_grow = matches!(owner, Owner::Slab | Owner::PageTable);
+            if now > before && !may_grow || now < before {
+                return Err(Failure::new(format_args!(
+                    "leak: {before} frames of owner {owner:?} before the test, {now} after it; {} free before, {} after",
+                    self.free, after.free
+                )));
+            }
+        }
+        Ok(())
+    }
+}
