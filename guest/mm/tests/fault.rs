@@ -273,7 +273,8 @@ fn rights_come_back_in_place() {
     world.space.mprotect(&mut world.cx, BASE, PAGE, prot::READ).expect("it is mapped");
     world.expect(BASE, Access::Write, FaultKind::SegvAccErr, NOTHING);
     world.space.mprotect(&mut world.cx, BASE, PAGE, NO_ACCESS).expect("it is mapped");
-    assert!(world.pte(BASE).is_prot_none());
+    let pte = world.pte(BASE);
+    assert!(pte.is_mapped() && !pte.is_present());
     world.expect(BASE, Access::Read, FaultKind::SegvAccErr, NOTHING);
     world.space.mprotect(&mut world.cx, BASE, PAGE, RW).expect("it is mapped");
     assert_eq!((world.pte(BASE).pfn(), bits(world.pte(BASE))), (outcome.pfn, WRITTEN | Pte::NX));

@@ -96,12 +96,6 @@ impl Pte {
         self.0 & Self::PRESENT != 0
     }
 
-    /// Whether a frame is mapped that the CPU must not reach: PROT_NONE.
-    #[inline]
-    pub fn is_prot_none(self) -> bool {
-        self.is_mapped() && !self.is_present()
-    }
-
     /// Whether it maps a huge page, if it is no entry of a lowest table.
     #[inline]
     pub fn is_huge(self) -> bool {

@@ -12,7 +12,7 @@ impl AddressSpace {
     /// Counts it and says so; the page tables are the caller's business, and so is what was promised.
     ///
     /// # Errors
-    /// ENOMEM: too many mappings, no memory. Then nothing has changed.
+    /// ENOMEM: too many mappings, no memory. Then no flags have changed, but the VMA may have been cut.
     pub(super) fn change_flags<M: Machine, T: Trace>(
         &mut self,
         cx: &mut Context<M, T>,
@@ -39,28 +39,32 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Makes `start..end`, a part of the VMA in `slot`, a VMA of its own.
+    /// Makes `start..end`, a part of the VMA in `slot`, a VMA of its own: cuts at the start, then at the end. As in Linux a
+    /// first cut stays where the second cannot be made.
     fn isolate<M: Machine, T: Trace>(
         &mut self,
         cx: &mut Context<M, T>,
-        slot: Slot,
+        mut slot: Slot,
         start: u64,
         end: u64,
     ) -> Result<Slot, Errno> {
-        let vma = *cx.vma(slot);
-        let cuts = [end, start].into_iter().filter(|&at| vma.start < at && at < vma.end);
-        let room = self.limits.max_map_count.saturating_sub(self.vmas.count);
-        if cuts.clone().count() as u32 > room {
-            // Linux cuts at the start first, and that cut stays.
-            if room > 0 && self.vmas.split(cx, slot, start).is_ok() {
-                self.emit(cx, VmaOp::Split, &vma, vma.start, start);
-            }
-            return Err(Errno::ENOMEM);
+        if cx.vma(slot).start < start {
+            slot = self.cut(cx, slot, start)?;
         }
-        let slot = self.vmas.isolate(cx, slot, start, end).map_err(|OutOfMemory| Errno::ENOMEM)?;
-        for at in cuts {
-            self.emit(cx, VmaOp::Split, &vma, vma.start, at);
+        if end < cx.vma(slot).end {
+            self.cut(cx, slot, end)?;
         }
         Ok(slot)
+    }
+
+    /// Cuts a VMA in two, if there may be one more, and returns the upper part.
+    fn cut<M: Machine, T: Trace>(&mut self, cx: &mut Context<M, T>, slot: Slot, at: u64) -> Result<Slot, Errno> {
+        if self.vmas.count >= self.limits.max_map_count {
+            return Err(Errno::ENOMEM);
+        }
+        let vma = *cx.vma(slot);
+        let upper = self.vmas.split(cx, slot, at).map_err(|OutOfMemory| Errno::ENOMEM)?;
+        self.emit(cx, VmaOp::Split, &vma, vma.start, at);
+        Ok(upper)
     }
 }

@@ -57,8 +57,6 @@ pub mod map {
     pub const STACK: u64 = 0x2_0000;
     /// MAP_HUGETLB: there are no such pages; see [`super::huge_page_error`].
     pub const HUGETLB: u64 = 0x4_0000;
-    /// MAP_SYNC.
-    pub const SYNC: u64 = 0x8_0000;
     /// MAP_FIXED_NOREPLACE.
     pub const FIXED_NOREPLACE: u64 = 0x10_0000;
     /// Where MAP_HUGETLB has log2 of the page size, six bits.

@@ -19,19 +19,4 @@ impl VmaSet {
         self.resize(slots, slot, start, at);
         Ok(upper)
     }
-
-    /// Makes `start..end`, a part of the VMA in `slot`, a VMA of its own. Nothing is changed if memory runs out.
-    pub fn isolate<S: Slots>(&mut self, slots: &mut S, slot: Slot, start: u64, end: u64) -> Result<Slot, OutOfMemory> {
-        let whole = *slots.vma(slot);
-        let above = if end < whole.end { Some(self.split(slots, slot, end)?) } else { None };
-        if start == whole.start {
-            return Ok(slot);
-        }
-        self.split(slots, slot, start).inspect_err(|_| {
-            if let Some(above) = above {
-                self.remove(slots, above);
-                self.resize(slots, slot, whole.start, whole.end);
-            }
-        })
-    }
 }

@@ -44,15 +44,12 @@ fn protecting_an_end_makes_two() {
 fn without_memory_nothing_changes() {
     let mut strip = Strip::draw("N|WWWWW|N");
     let slot = strip.set.containing(&strip.store, at(3)).expect("mapped");
-    for capacity in [3, 4] {
-        strip.store.capacity = capacity;
-        assert!(strip.set.isolate(&mut strip.store, slot, at(2), at(4)).is_err());
-        assert_eq!(strip.text(), "N|WWWWW|N");
-    }
     strip.store.capacity = 3;
+    assert!(strip.set.split(&mut strip.store, slot, at(2)).is_err());
+    assert_eq!(strip.text(), "N|WWWWW|N");
     assert!(strip.set.carve(&mut strip.store, slot, at(2), at(4)).is_err());
     assert_eq!(strip.text(), "N|WWWWW|N");
-    strip.store.capacity = 5;
-    assert!(strip.set.isolate(&mut strip.store, slot, at(2), at(4)).is_ok());
-    assert_eq!(strip.text(), "N|W|WW|WW|N");
+    strip.store.capacity = 4;
+    assert!(strip.set.split(&mut strip.store, slot, at(2)).is_ok());
+    assert_eq!(strip.text(), "N|W|WWWW|N");
 }

@@ -181,7 +181,14 @@ impl Strip {
         let (flags, _) = kind(letter);
         let slot = self.set.containing(&self.store, at(from)).expect("mapped");
         if self.set.merge_changed(&mut self.store, slot, at(from), at(to), flags).is_none() {
-            let slot = self.set.isolate(&mut self.store, slot, at(from), at(to)).expect("room");
+            let whole = *self.store.vma(slot);
+            let mut slot = slot;
+            if whole.start < at(from) {
+                slot = self.set.split(&mut self.store, slot, at(from)).expect("room");
+            }
+            if at(to) < whole.end {
+                self.set.split(&mut self.store, slot, at(to)).expect("room");
+            }
             self.store.vma_mut(slot).set_flags(flags);
         }
         self
