@@ -16,10 +16,17 @@
 //! guest-virtual (Linux's x86-64 layout, 4-level)
 //!   0x0000_0000_0001_0000 .. 0x0000_7fff_ffff_f000   user half
 //!   0xffff_8880_0000_0000   PAGE_OFFSET: direct map of all RAM
-//!   0xffff_c900_0000_0000   vmalloc area
+//!   0xffff_c900_0000_0000   VMALLOC_START: vmalloc, vmap and ioremap areas, each with a guard page behind it
+//!   0xffff_c980_0000_0000     VMALLOC_LIMIT: areas end here, 512 GiB on, so that one entry of the top table is all theirs
+//!   0xffff_e900_0000_0000   VMALLOC_END, where Linux's areas would end
 //!   0xffff_ea00_0000_0000   vmemmap: the Page array
 //!   0xffff_ffff_8000_0000   kernel image (physical 0 is here)
-//!   0xffff_ffff_ff00_0000   fixmap; the trace window is mapped at TRACE_WINDOW_VIRT
+//!   0xffff_ffff_c000_0000   TRACE_WINDOW_VIRT: the trace window
+//!   0xffff_ffff_ff40_0000   PKMAP_BASE: 512 pages for kmap
+//!   0xffff_ffff_ff60_0000   not mapped
+//!   0xffff_ffff_ff7e_c000   the 16 slots of kmap_local, the first one highest  } fixmap: slot n is n + 1 pages
+//!   0xffff_ffff_ff7f_c000   set_fixmap's named slots, the first one highest    } below FIXADDR_TOP
+//!   0xffff_ffff_ff7f_f000   FIXADDR_TOP
 //! ```
 
 /// Bytes in a frame.
@@ -72,5 +79,31 @@ pub const KERNEL_VIRT: u64 = 0xffff_ffff_8000_0000;
 /// Where the kernel maps the trace window.
 pub const TRACE_WINDOW_VIRT: u64 = 0xffff_ffff_c000_0000;
 
+/// Start of the kernel's own virtual memory: vmalloc, vmap, ioremap.
+pub const VMALLOC_START: u64 = 0xffff_c900_0000_0000;
+/// First byte after it: 32 TiB, as in Linux.
+pub const VMALLOC_END: u64 = 0xffff_e900_0000_0000;
+/// First byte after the part of it that areas are given out in: what one entry of a top table covers. That entry is made
+/// at boot and is in every address space, so that no address space can miss a table that is made later.
+pub const VMALLOC_LIMIT: u64 = VMALLOC_START + (1 << 39);
+/// First of the pages that kmap maps HighMem frames at.
+pub const PKMAP_BASE: u64 = 0xffff_ffff_ff40_0000;
+/// Pages that kmap has (Linux's LAST_PKMAP), which one page table maps.
+pub const LAST_PKMAP: u64 = 512;
+/// First byte after the fixmap (Linux's).
+pub const FIXADDR_TOP: u64 = 0xffff_ffff_ff7f_f000;
+/// Named slots of the fixmap.
+pub const FIXMAP_SLOTS: u64 = 3;
+/// Slots of kmap_local, below the named ones in the fixmap (Linux's KM_MAX_IDX).
+pub const KMAP_LOCAL_SLOTS: u64 = 16;
+/// The device page that ioremap and the fixmap are tried on: the first of the trace window, which holds the ring's
+/// header. Every host has it, it is not RAM, and reading it costs no exit; a page below 4 GiB would be an emulated APIC,
+/// which answers differently from host to host.
+pub const DEVICE_PAGE_PHYS: u64 = TRACE_WINDOW_PHYS;
+
+const _: () = assert!(VMALLOC_START.is_multiple_of(1 << 39) && VMALLOC_LIMIT <= VMALLOC_END);
+const _: () = assert!(PKMAP_BASE.is_multiple_of(LAST_PKMAP * PAGE_SIZE));
+const _: () =
+    assert!(FIXADDR_TOP - (FIXMAP_SLOTS + KMAP_LOCAL_SLOTS) * PAGE_SIZE > PKMAP_BASE + LAST_PKMAP * PAGE_SIZE);
 const _: () = assert!(KERNEL_PHYS >= INITIAL_TABLES_PHYS + INITIAL_TABLES * PAGE_SIZE);
 const _: () = assert!(INITIAL_TABLES_PHYS >= BOOT_INFO_PHYS + BOOT_INFO_SIZE);

@@ -10,10 +10,10 @@ use core::{
 use pagelab_abi::layout::{PAGE_OFFSET, PAGE_SIZE};
 use pagelab_mm::{
     frame::Page,
-    machine::{Frame, Machine, Pfn},
+    machine::{Frame, KernelFault, Machine, Pfn},
 };
 
-use crate::arch::cpu;
+use crate::arch::{access, cpu};
 
 /// The machine the kernel runs on.
 #[derive(Clone, Copy)]
@@ -178,4 +178,33 @@ impl Machine for KernelMachine {
             x86_64::instructions::tlb::flush_all();
         }
     }
+
+    fn read_virtual(&mut self, address: u64, to: &mut [u8]) -> Result<(), KernelFault> {
+        assert!(is_kernel_half(address));
+        // SAFETY: `to` is ours alone; what is mapped at a kernel address is memory, and the copy is atomic to us.
+        unsafe { access::copy(to.as_mut_ptr() as u64, address, to.len()) }
+    }
+
+    fn write_virtual(&mut self, address: u64, from: &[u8]) -> Result<(), KernelFault> {
+        assert!(is_kernel_half(address));
+        // SAFETY: memory management names addresses of its own areas only, to which no reference is live.
+        unsafe { access::copy(address, from.as_ptr() as u64, from.len()) }
+    }
+
+    fn copy_virtual(&mut self, to: u64, from: u64, length: usize) -> Result<(), KernelFault> {
+        assert!(is_kernel_half(to) && is_kernel_half(from));
+        // SAFETY: as in `write_virtual`.
+        unsafe { access::copy(to, from, length) }
+    }
+
+    fn zero_virtual(&mut self, address: u64, length: usize) -> Result<(), KernelFault> {
+        assert!(is_kernel_half(address));
+        // SAFETY: as in `write_virtual`.
+        unsafe { access::zero(address, length) }
+    }
+}
+
+/// Whether an address is the kernel's.
+const fn is_kernel_half(address: u64) -> bool {
+    address >> 63 != 0
 }

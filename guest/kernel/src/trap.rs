@@ -5,6 +5,7 @@ use pagelab_abi::{layout::TASK_SIZE, trap::TrapFrame};
 
 use crate::{
     arch::{
+        access,
         descriptors::{USER_CODE, USER_DATA},
         entry::{SYSCALL_VECTOR, TRAPPED_PAGE_FAULT, syscall_address},
     },
@@ -36,6 +37,9 @@ pub(crate) extern "C" fn trap(frame: &mut TrapFrame) {
         }
         #[cfg(feature = "selftest")]
         if crate::selftest::probe::fix_up(frame) {
+            return;
+        }
+        if matches!(frame.vector, PAGE_FAULT | TRAPPED_PAGE_FAULT) && access::fix_up(frame) {
             return;
         }
         kernel_trap(frame);
@@ -90,12 +94,20 @@ fn is_fetch_of_entry(frame: &TrapFrame) -> bool {
     frame.error == USER_FETCH_PRESENT && frame.fault_address == syscall_address()
 }
 
-/// Ring 0 never faults by design: this is the kernel's own bug.
+/// Ring 0 never faults by design, but in [`access`]: this is the kernel's own bug.
 #[cold]
 #[inline(never)]
 fn kernel_trap(frame: &TrapFrame) -> ! {
-    panic!(
-        "ring 0 raised exception {} (error code {:#x}) at {:#x}; CR2 is {:#x}, RSP {:#x}",
-        frame.vector as u8, frame.error, frame.rip, frame.fault_address, frame.rsp
-    );
+    let (vector, error, rip, address, rsp) =
+        (frame.vector as u8, frame.error, frame.rip, frame.fault_address, frame.rsp);
+    if matches!(frame.vector, PAGE_FAULT | TRAPPED_PAGE_FAULT) {
+        // SAFETY: what has trapped never goes on, so that its references to the state are dead.
+        if let Some(kernel) = unsafe { state::get() } {
+            let at = kernel.mm.where_is(address);
+            panic!(
+                "ring 0 raised a page fault (error code {error:#x}) at {rip:#x}; CR2 is {address:#x}: {at}; RSP {rsp:#x}"
+            );
+        }
+    }
+    panic!("ring 0 raised exception {vector} (error code {error:#x}) at {rip:#x}; CR2 is {address:#x}, RSP {rsp:#x}");
 }

@@ -7,6 +7,7 @@ use crate::{
     commit::Commit,
     file::{FileId, Files},
     frame::{Frames, Gfp, OutOfMemory, Refused},
+    kernel_space::KernelSpace,
     machine::{Machine, Pfn},
     trace::Trace,
     vma::Vma,
@@ -27,6 +28,8 @@ pub struct Context<M, T> {
     pub vmas: Arena<Vma>,
     /// The files that can be mapped.
     pub files: Files,
+    /// The kernel's own virtual memory.
+    pub kernel: KernelSpace,
     /// The frame that every untouched anonymous page reads as; [`Pfn::NONE`] before its first use.
     pub zero_page: Pfn,
     /// What programs were promised.
@@ -45,6 +48,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             stats: VmStat::default(),
             vmas: Arena::new(),
             files: Files::new(),
+            kernel: KernelSpace::new(),
             zero_page: Pfn::NONE,
             commit: Commit::default(),
             refused: None,

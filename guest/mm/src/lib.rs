@@ -18,6 +18,7 @@ pub mod exec;
 pub mod fault;
 pub mod file;
 pub mod frame;
+pub mod kernel_space;
 pub mod machine;
 pub mod mem_info;
 pub mod memblock;

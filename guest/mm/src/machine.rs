@@ -1,5 +1,7 @@
 //! The seam between memory management and the machine it runs on.
 
+use core::fmt;
+
 use pagelab_abi::layout::{PAGE_SHIFT, PAGE_SIZE};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -35,6 +37,27 @@ impl Pfn {
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Frame(pub [u64; PAGE_SIZE as usize / 8]);
 
+/// The CPU could not translate an address of the kernel's: what a page fault in ring 0 tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KernelFault {
+    /// The address (CR2).
+    pub address: u64,
+    /// The error code on the stack.
+    pub error_code: u16,
+    /// The instruction that faulted; 0 where there are none.
+    pub rip: u64,
+    /// When it did, by the time-stamp counter; 0 where there is none.
+    pub tsc: u64,
+}
+
+impl fmt::Display for KernelFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "page fault in the kernel at {:#x} (error code {:#x})", self.address, self.error_code)
+    }
+}
+
+impl core::error::Error for KernelFault {}
+
 /// What memory management needs of a machine. The kernel implements it over the direct map, the simulator over
 /// ordinary memory.
 pub trait Machine {
@@ -63,8 +86,49 @@ pub trait Machine {
     /// the CPU sets meanwhile is lost.
     fn swap_pte(&mut self, table: Pfn, index: usize, value: u64) -> u64;
 
-    /// Forgets any translation of the page at `address` in the address space whose top table is `root`.
+    /// Forgets any translation of the page at `address` in the address space whose top table is `root`; of a kernel
+    /// address, in all of them.
     fn flush_page(&mut self, root: Pfn, address: u64);
-    /// Forgets every user translation of the address space whose top table is `root`.
+    /// Forgets every translation of the address space whose top table is `root`, but for those of the direct map and the
+    /// kernel's image. If that is the kernel's own top table: those of kernel addresses, in all address spaces.
     fn flush_all(&mut self, root: Pfn);
+
+    /// Copies from kernel virtual memory, through the page tables and the TLB.
+    ///
+    /// # Errors
+    /// Nothing is mapped at one of the addresses. A part may have been copied.
+    fn read_virtual(&mut self, address: u64, to: &mut [u8]) -> Result<(), KernelFault>;
+    /// Copies to kernel virtual memory.
+    ///
+    /// # Errors
+    /// As [`Machine::read_virtual`].
+    fn write_virtual(&mut self, address: u64, from: &[u8]) -> Result<(), KernelFault>;
+    /// Copies within kernel virtual memory. The bytes of a copy whose ranges overlap are of no use to anyone.
+    ///
+    /// # Errors
+    /// As [`Machine::read_virtual`].
+    fn copy_virtual(&mut self, to: u64, from: u64, length: usize) -> Result<(), KernelFault>;
+    /// Fills kernel virtual memory with zeros.
+    ///
+    /// # Errors
+    /// As [`Machine::read_virtual`].
+    fn zero_virtual(&mut self, address: u64, length: usize) -> Result<(), KernelFault>;
+
+    /// Reads eight bytes of kernel virtual memory.
+    ///
+    /// # Errors
+    /// As [`Machine::read_virtual`].
+    fn read_word(&mut self, address: u64) -> Result<u64, KernelFault> {
+        let mut bytes = [0; 8];
+        self.read_virtual(address, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Writes eight bytes of kernel virtual memory.
+    ///
+    /// # Errors
+    /// As [`Machine::read_virtual`].
+    fn write_word(&mut self, address: u64, value: u64) -> Result<(), KernelFault> {
+        self.write_virtual(address, &value.to_le_bytes())
+    }
 }

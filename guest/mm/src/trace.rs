@@ -5,6 +5,8 @@ use core::panic::Location;
 use pagelab_abi::event;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::machine::{KernelFault, Pfn};
+
 /// Where something was asked for, in 32 bits: the low half of the address of its [`Location`], which is unique in one
 /// program. What is kept of frames and objects, so that a mistake can be told with both its places.
 #[repr(transparent)]
@@ -24,7 +26,7 @@ impl CallSite {
 
 /// Receives what happens. The kernel writes records into the ring; tests count.
 ///
-/// Guest faults are not here: the trap entry knows their times and registers, so the kernel writes them.
+/// A program's faults are not here: the trap entry knows their times and registers, so the kernel writes them.
 /// The implementation fills in each event's `call_site`.
 pub trait Trace {
     /// Frames were taken, given back or announced. `call_site` is the caller of the allocator.
@@ -35,6 +37,8 @@ pub trait Trace {
     fn slab(&mut self, event: event::Slab, call_site: &'static Location<'static>);
     /// An area of the kernel's own virtual memory changed. `call_site` is the caller of vmalloc.
     fn vmalloc(&mut self, event: event::Vmalloc, call_site: &'static Location<'static>);
+    /// A fault of the kernel's own was served: a page of the area that begins at `start` has got its frame.
+    fn kernel_fault(&mut self, fault: KernelFault, start: u64, pfn: Pfn);
     /// A string has this id from now on (see [`pagelab_abi::name`]).
     fn name(&mut self, id: u32, text: &[u8]);
     /// The place that a call site stands for; `None` where nobody remembers it.
@@ -50,6 +54,7 @@ impl Trace for NoTrace {
     fn vma(&mut self, _event: event::Vma) {}
     fn slab(&mut self, _event: event::Slab, _call_site: &'static Location<'static>) {}
     fn vmalloc(&mut self, _event: event::Vmalloc, _call_site: &'static Location<'static>) {}
+    fn kernel_fault(&mut self, _fault: KernelFault, _start: u64, _pfn: Pfn) {}
     fn name(&mut self, _id: u32, _text: &[u8]) {}
     fn location(&self, _site: CallSite) -> Option<&'static Location<'static>> {
         None

@@ -53,6 +53,8 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     let mut mm = Context::new(machine, tracer);
     name::RESERVED.iter().for_each(|&(id, text)| mm.trace.string(id, &[text.as_bytes()]));
     mm.init_frames(&memblock);
+    mm.init_kernel_space(tables::root());
+    mm.kernel.lazy = flags.contains(BootFlags::LAZY_VMALLOC);
     let managed_frames = mm.frames.managed();
     mm.trace.emit(
         event::Boot {

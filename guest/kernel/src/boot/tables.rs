@@ -3,7 +3,7 @@
 
 use pagelab_abi::{
     boot::BootInfo,
-    layout::{KERNEL_VIRT, PAGE_OFFSET, PAGE_SIZE, TRACE_WINDOW_VIRT, VMEMMAP_START},
+    layout::{KERNEL_VIRT, PAGE_OFFSET, PAGE_SIZE, TRACE_WINDOW_VIRT, VMALLOC_START, VMEMMAP_START},
 };
 use pagelab_mm::{frame::Page, machine::Pfn, memblock::Memblock};
 use x86_64::{
@@ -54,6 +54,8 @@ pub(super) fn build(boot: &BootInfo, memblock: &mut Memblock) -> PageArray {
         tables.map_ram(range.start, range.end, text - KERNEL_VIRT, data - KERNEL_VIRT);
     }
 
+    // All address spaces get this entry of the top table, and with it whatever is mapped below it later.
+    tables.table_for(VMALLOC_START, 2);
     tables.map(TRACE_WINDOW_VIRT, boot.trace_start, boot.trace_size, READ_WRITE);
 
     let guards =

@@ -7,11 +7,14 @@ mod snapshot;
 use core::panic::Location;
 
 use pagelab_abi::{
-    code::{BulkKind, Moment},
+    code::{BulkKind, FaultKind, Moment},
     event::{self, Payload},
     layout::{KERNEL_VIRT, PAGE_OFFSET, TRACE_WINDOW_VIRT},
 };
-use pagelab_mm::trace::{CallSite, Trace};
+use pagelab_mm::{
+    machine::{KernelFault, Pfn},
+    trace::{CallSite, Trace},
+};
 use ring::Ring;
 pub(crate) use snapshot::SnapshotBuffer;
 
@@ -169,6 +172,20 @@ impl Trace for Tracer {
             event.call_site = self.call_site(call_site);
             self.event(event, cpu::tsc(), 0, 0);
         }
+    }
+
+    fn kernel_fault(&mut self, fault: KernelFault, start: u64, pfn: Pfn) {
+        let event = event::GuestFault {
+            gva: fault.address,
+            rip: fault.rip,
+            vma_start: start,
+            ticks: cpu::tsc() - fault.tsc,
+            pfn: pfn.0,
+            error_code: fault.error_code,
+            kind: FaultKind::Kernel,
+            order: 0,
+        };
+        self.event(event, fault.tsc, event::GuestFault::IN_KERNEL, 0);
     }
 
     fn name(&mut self, id: u32, text: &[u8]) {

@@ -87,6 +87,7 @@ impl Frames {
             anon: self.owned(Owner::Anon) + self.owned(Owner::FileCow),
             file: self.owned(Owner::File) + self.owned(Owner::Shmem),
             shmem: self.owned(Owner::Shmem),
+            vmalloc: self.owned(Owner::Vmalloc),
             slab: self.owned(Owner::Slab) + self.owned(Owner::PageCacheNode),
             page_tables: self.owned(Owner::PageTable),
             kernel_stack: self.owned(Owner::KernelStack),

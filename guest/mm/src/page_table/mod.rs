@@ -51,7 +51,7 @@ pub struct Leaf {
     pub index: usize,
 }
 
-/// The user half of one address space's page tables.
+/// The user half of one address space's page tables; or the kernel's, of which only 4 KiB pages are looked at.
 #[derive(Debug)]
 pub struct PageTables {
     /// Top table (PML4).
@@ -72,6 +72,11 @@ impl PageTables {
     pub fn new<M: Machine, T: Trace>(cx: &mut Context<M, T>) -> Result<Self, OutOfMemory> {
         let root = new_table(cx)?;
         Ok(PageTables { root, tables: 1, leaf_base: NO_LEAF, leaf_table: Pfn::NONE })
+    }
+
+    /// The kernel's own tables, below a top table that boot has made and that counts as none of these.
+    pub const fn of_kernel(root: Pfn) -> Self {
+        PageTables { root, tables: 0, leaf_base: NO_LEAF, leaf_table: Pfn::NONE }
     }
 
     /// Tables that map no user page, and the kernel as the tables below `kernel_root` do. The kernel half of that
@@ -157,7 +162,8 @@ impl PageTables {
             } else {
                 let lower = new_table(cx)?;
                 self.tables += 1;
-                cx.machine.set_pte(table, index, lower.address() | Pte::TABLE);
+                let bits = if address >> 63 == 0 { Pte::TABLE } else { Pte::KERNEL_TABLE };
+                cx.machine.set_pte(table, index, lower.address() | bits);
                 lower
             };
         }

@@ -22,6 +22,10 @@ impl Pte {
     pub const WRITABLE: u64 = 1 << 1;
     /// U/S: ring 3 may use the entry.
     pub const USER: u64 = 1 << 2;
+    /// PWT: write-through. With [`Pte::CACHE_DISABLE`], uncached, which is what a device wants.
+    pub const WRITE_THROUGH: u64 = 1 << 3;
+    /// PCD: not cached.
+    pub const CACHE_DISABLE: u64 = 1 << 4;
     /// A: the CPU used the entry.
     pub const ACCESSED: u64 = 1 << 5;
     /// D: the CPU wrote through the entry.
@@ -38,6 +42,22 @@ impl Pte {
     pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
     /// What an entry that points to a lower table holds besides the address: the rights are the leaf's.
     pub(crate) const TABLE: u64 = Self::PRESENT | Self::WRITABLE | Self::USER | Self::ACCESSED;
+
+    /// What an entry of the kernel half that points to a lower table holds besides the address.
+    pub(crate) const KERNEL_TABLE: u64 = Self::PRESENT | Self::WRITABLE | Self::ACCESSED;
+
+    /// An entry of the kernel's for data: writable, not executable, not for ring 3. Not global, so that loading CR3
+    /// flushes it.
+    #[inline]
+    pub fn kernel(pfn: Pfn) -> Pte {
+        Pte(pfn.address() | Self::PRESENT | Self::WRITABLE | Self::ACCESSED | Self::DIRTY | Self::NX)
+    }
+
+    /// The entry, uncached: a device's.
+    #[inline]
+    pub fn uncached(self) -> Pte {
+        Pte(self.0 | Self::WRITE_THROUGH | Self::CACHE_DISABLE)
+    }
 
     /// A read-only, accessed user entry for a page of a VMA with these flags: not executable without EXEC,
     /// not accessible without any right.

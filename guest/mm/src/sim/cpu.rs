@@ -5,7 +5,10 @@ use std::{format, string::String, vec::Vec};
 
 use zerocopy::IntoBytes;
 
-use super::{machine::SimMachine, tlb::Translation};
+use super::{
+    machine::{DEVICE, SimMachine},
+    tlb::Translation,
+};
 use crate::{
     fault::Access,
     machine::{Machine, Pfn},
@@ -89,7 +92,7 @@ impl SimMachine {
     /// The page fault that the CPU raises.
     pub fn load(&mut self, root: Pfn, address: u64) -> Result<u64, PageFault> {
         let pfn = self.access(root, address, Access::Read, true)?;
-        Ok(self.frame(pfn).0[(address as usize & 0xfff) / 8])
+        Ok(self.physical(pfn).0[(address as usize & 0xfff) / 8])
     }
 
     /// Writes the eight bytes at an address (a multiple of 8) as ring 3.
@@ -98,7 +101,7 @@ impl SimMachine {
     /// The page fault that the CPU raises.
     pub fn store(&mut self, root: Pfn, address: u64, value: u64) -> Result<(), PageFault> {
         let pfn = self.access(root, address, Access::Write, true)?;
-        self.frame_mut(pfn).0[(address as usize & 0xfff) / 8] = value;
+        self.physical_mut(pfn).0[(address as usize & 0xfff) / 8] = value;
         Ok(())
     }
 
@@ -108,7 +111,7 @@ impl SimMachine {
     /// The page fault that the CPU raises.
     pub fn load_byte(&mut self, root: Pfn, address: u64) -> Result<u8, PageFault> {
         let pfn = self.access(root, address, Access::Read, true)?;
-        Ok(self.frame(pfn).as_bytes()[address as usize & 0xfff])
+        Ok(self.physical(pfn).as_bytes()[address as usize & 0xfff])
     }
 
     /// Single-page flushes and full flushes so far.
@@ -233,7 +236,7 @@ impl SimMachine {
         if !entry.is_present() {
             return Err(0);
         }
-        if entry.pfn().0 >= self.ram_frames() {
+        if entry.pfn().0 >= self.ram_frames() && entry.pfn() != DEVICE {
             return Err(PageFault::PRESENT | PageFault::RESERVED);
         }
         Ok(())

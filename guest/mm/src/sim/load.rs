@@ -10,7 +10,7 @@ use crate::{
     exec::{self, Image, LoadError, Loader, Program},
     fault::{self, Access, Fault},
     file::{FileId, FileSpec},
-    machine::{Machine, Pfn},
+    machine::Pfn,
     space::{AddressSpace, MmapRequest},
     vma::Vma,
 };
@@ -54,7 +54,7 @@ impl SimProcess {
 
     /// The byte at an address, as ring 3 reads it; `None` if it dies of that.
     pub fn byte(&mut self, address: u64) -> Option<u8> {
-        self.frame(address, Access::Read).map(|pfn| self.cx.machine.frame(pfn).as_bytes()[address as usize & 0xfff])
+        self.frame(address, Access::Read).map(|pfn| self.cx.machine.physical(pfn).as_bytes()[address as usize & 0xfff])
     }
 
     /// The frame that ring 3 reaches, with the page faults on the way; `None` if it dies of one.
@@ -83,7 +83,7 @@ impl Loader for SimProcess {
     fn clear(&mut self, range: Range<u64>) -> Result<(), Errno> {
         for address in range {
             let pfn = self.frame(address, Access::Write).ok_or(Errno::EFAULT)?;
-            self.cx.machine.frame_mut(pfn).as_mut_bytes()[address as usize & 0xfff] = 0;
+            self.cx.machine.physical_mut(pfn).as_mut_bytes()[address as usize & 0xfff] = 0;
         }
         Ok(())
     }

@@ -12,9 +12,12 @@ mod trace;
 
 use std::{cell::RefCell, rc::Rc};
 
-use pagelab_abi::{code::Owner, layout::KERNEL_PHYS};
+use pagelab_abi::{
+    code::Owner,
+    layout::{KERNEL_PHYS, VMALLOC_START},
+};
 
-use crate::{context::Context, memblock::Memblock};
+use crate::{context::Context, machine::Pfn, memblock::Memblock, page_table::PageTables};
 
 pub use cpu::PageFault;
 pub use load::SimProcess;
@@ -47,4 +50,18 @@ pub fn new_context_with_file_bytes(ram_bytes: u64, bytes: &[u8]) -> (SimContext,
     let mut cx = Context::new(machine, CountingTrace::watching(tlb));
     cx.init_frames(&memblock);
     (cx, start)
+}
+
+/// Gives a machine the kernel's own virtual memory: a top table of its own, with the entry for the vmalloc area.
+/// Returns it.
+///
+/// # Panics
+/// When there are no frames for it.
+pub fn add_kernel_space(cx: &mut SimContext) -> Pfn {
+    let mut tables = PageTables::new(cx).expect("a frame for the top table");
+    let root = tables.root;
+    tables.leaf(cx, VMALLOC_START).expect("frames for the first tables");
+    cx.machine.set_kernel_root(root);
+    cx.init_kernel_space(root);
+    root
 }

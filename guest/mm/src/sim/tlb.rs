@@ -14,6 +14,11 @@ use crate::machine::Pfn;
 /// log2 of the bytes one lowest table covers.
 const TABLE_SHIFT: u32 = 21;
 
+/// Whether an address is in the kernel half.
+pub(super) fn is_kernel(address: u64) -> bool {
+    address >> 63 != 0
+}
+
 /// What the TLB knows of one page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Translation {
@@ -100,6 +105,29 @@ impl Tlb {
             self.forget(space.pages.into_values().map(|old| old.pfn));
             self.forget(space.tables.into_values());
         }
+    }
+
+    /// INVLPG of a kernel address, which every address space has.
+    pub(super) fn flush_kernel_page(&mut self, address: u64) {
+        self.page_flushes += 1;
+        let mut gone = Vec::new();
+        for space in self.spaces.values_mut() {
+            gone.extend(space.pages.remove(&(address >> PAGE_SHIFT)).map(|old| old.pfn));
+            gone.extend(space.tables.drain().map(|(_, table)| table));
+        }
+        self.forget(gone);
+    }
+
+    /// Forgets the kernel half of every address space.
+    pub(super) fn flush_kernel(&mut self) {
+        self.full_flushes += 1;
+        let mut gone = Vec::new();
+        for space in self.spaces.values_mut() {
+            let pages = space.pages.extract_if(|page, _| is_kernel(page << PAGE_SHIFT));
+            gone.extend(pages.map(|(_, old)| old.pfn));
+            gone.extend(space.tables.drain().map(|(_, table)| table));
+        }
+        self.forget(gone);
     }
 
     fn forget(&mut self, frames: impl IntoIterator<Item = Pfn>) {

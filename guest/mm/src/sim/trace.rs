@@ -10,7 +10,7 @@ use pagelab_abi::{
 
 use super::tlb::Tlb;
 use crate::{
-    machine::Pfn,
+    machine::{KernelFault, Pfn},
     trace::{CallSite, Trace},
 };
 
@@ -26,6 +26,8 @@ pub struct CountingTrace {
     pub slabs: Vec<event::Slab>,
     /// What happened in the kernel's own virtual memory, in order.
     pub areas: Vec<event::Vmalloc>,
+    /// The kernel's own faults that were served, in order, with the frames they gave.
+    pub kernel_faults: Vec<(KernelFault, Pfn)>,
     /// Strings by their ids.
     pub names: HashMap<u32, String>,
     sites: HashMap<u32, &'static Location<'static>>,
@@ -81,6 +83,10 @@ impl Trace for CountingTrace {
     fn vmalloc(&mut self, event: event::Vmalloc, call_site: &'static Location<'static>) {
         self.sites.insert(CallSite::of(call_site).0, call_site);
         self.areas.push(event);
+    }
+
+    fn kernel_fault(&mut self, fault: KernelFault, _start: u64, pfn: Pfn) {
+        self.kernel_faults.push((fault, pfn));
     }
 
     fn name(&mut self, id: u32, text: &[u8]) {

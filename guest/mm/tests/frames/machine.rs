@@ -6,7 +6,7 @@ use pagelab_mm::{
     abi::event,
     context::Context,
     frame::Page,
-    machine::{Frame, Machine, Pfn},
+    machine::{Frame, KernelFault, Machine, Pfn},
     memblock::Memblock,
     trace::{CallSite, Trace},
 };
@@ -57,6 +57,18 @@ impl Machine for Memory {
     fn flush_all(&mut self, _root: Pfn) {
         unreachable!("the frame allocator has no page tables")
     }
+    fn read_virtual(&mut self, _address: u64, _to: &mut [u8]) -> Result<(), KernelFault> {
+        unreachable!("the frame allocator has no page tables")
+    }
+    fn write_virtual(&mut self, _address: u64, _from: &[u8]) -> Result<(), KernelFault> {
+        unreachable!("the frame allocator has no page tables")
+    }
+    fn copy_virtual(&mut self, _to: u64, _from: u64, _length: usize) -> Result<(), KernelFault> {
+        unreachable!("the frame allocator has no page tables")
+    }
+    fn zero_virtual(&mut self, _address: u64, _length: usize) -> Result<(), KernelFault> {
+        unreachable!("the frame allocator has no page tables")
+    }
 }
 
 /// Keeps the frame events, with the lines that caused them.
@@ -74,6 +86,9 @@ impl Trace for Events {
         unreachable!("the frame allocator has no slabs")
     }
     fn vmalloc(&mut self, _event: event::Vmalloc, _call_site: &'static Location<'static>) {
+        unreachable!("the frame allocator has no areas")
+    }
+    fn kernel_fault(&mut self, _fault: KernelFault, _start: u64, _pfn: Pfn) {
         unreachable!("the frame allocator has no areas")
     }
     fn name(&mut self, _id: u32, _text: &[u8]) {}

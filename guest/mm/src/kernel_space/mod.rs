@@ -1,0 +1,113 @@
+//! The kernel's own virtual memory: vmalloc, vmap and ioremap areas.
+//!
+//! ```text
+//! VMALLOC_START                                                                     VMALLOC_LIMIT
+//! | vmalloc, 3 pages       |guard| ioremap |guard|     gap     | vmap, 2 pages  |guard|   ...   |
+//!   |     |     |                    |                            |      |
+//!   v     v     v                    v                            v      v
+//!  frames taken one by one        a device                 the caller's frames
+//! ```
+//!
+//! An *area* is a range of pages with one page behind it that is never mapped: its guard. Areas are kept as processes'
+//! VMAs are, in a list and a red-black tree that knows the largest gap of each subtree ([`crate::vma::VmaSet`]), so the
+//! lowest gap that fits is found in O(log n), and each is one object of an arena. What is mapped where is in the page
+//! tables and nowhere else: giving an area back reads its frames from there.
+//!
+//! Rules:
+//!
+//! 1. Areas never overlap, guards included, and none leaves `VMALLOC_START..VMALLOC_LIMIT`.
+//! 2. The top table's entry for that range is made before the first address space and never changes, so that all
+//!    address spaces share every table below. Tables are made on demand and kept for ever, as in Linux: the next area at
+//!    the same place finds them.
+//! 3. Entries are not global: loading CR3 flushes them all. An entry that is taken out is flushed before its frame goes
+//!    back, and before its address is given to another area.
+//! 4. A request that fails half-way gives back everything it took, but for tables.
+//! 5. vmalloc's frames belong to the area. vmap takes a reference to each frame it is given, so that its owner cannot
+//!    give it back too early unnoticed: the allocator then refuses, with [`FreeError::Referenced`]. ioremap's are a
+//!    device's, and never RAM.
+//! 6. With [`KernelSpace::lazy`], vmalloc maps nothing. The first touch of a page faults, and
+//!    [`Context::kernel_fault`] gives it a frame of zeros. Whoever touches an area that may be lazy does it through
+//!    [`Context::read_kernel`] and its like, which see to that.
+//! 7. A wrong address is answered with [`BadUnmap`]: who gave it, who made the area and, as long as it is remembered,
+//!    who unmapped it before. Nothing has changed then.
+//!
+//! Where to look: [`area`] the set of areas, [`vmalloc`], [`vmap`], [`ioremap`] the ways to make one, [`access`] the
+//! kernel's accesses and the faults they take, [`error`] what can go wrong.
+//!
+//! [`FreeError::Referenced`]: crate::frame::FreeError::Referenced
+
+pub mod access;
+pub mod area;
+#[cfg(any(test, feature = "sim"))]
+mod check;
+pub mod error;
+pub mod ioremap;
+pub mod vmalloc;
+pub mod vmap;
+
+use crate::{
+    arena::Arena,
+    context::Context,
+    frame::OutOfMemory,
+    machine::{Machine, Pfn},
+    page_table::{PageTables, Pte},
+    trace::Trace,
+    vma::{Vma, VmaSet},
+};
+
+pub use area::Area;
+pub use error::{BadAccess, BadUnmap, MapError, Owned, UnmapReason, Where};
+
+/// What is known of the kernel's own virtual memory.
+#[derive(Debug)]
+pub struct KernelSpace {
+    /// The kernel's tables. `tables` counts those made for areas.
+    pub tables: PageTables,
+    /// vmalloc areas get their frames by faults.
+    pub lazy: bool,
+    /// The areas, by address.
+    areas: VmaSet,
+    /// Where they are kept.
+    store: Arena<Vma>,
+    /// The last areas that were unmapped.
+    freed: area::Freed,
+    /// Faults that gave an area a frame.
+    pub faults: u64,
+}
+
+impl KernelSpace {
+    /// Nothing is mapped, and nothing can be before [`Context::init_kernel_space`].
+    pub(crate) fn new() -> Self {
+        KernelSpace {
+            tables: PageTables::of_kernel(Pfn::NONE),
+            lazy: false,
+            areas: VmaSet::default(),
+            store: Arena::new(),
+            freed: area::Freed::new(),
+            faults: 0,
+        }
+    }
+}
+
+impl<M: Machine, T: Trace> Context<M, T> {
+    /// Starts the kernel's own virtual memory below its top table, in which the entry for the vmalloc area is there. To
+    /// be called once, after the frame allocator's start.
+    pub fn init_kernel_space(&mut self, root: Pfn) {
+        self.kernel.tables = PageTables::of_kernel(root);
+    }
+
+    /// Maps one page that is not mapped, and makes the tables it needs.
+    fn map_kernel_page(&mut self, address: u64, pte: Pte) -> Result<(), OutOfMemory> {
+        let mut tables = core::mem::replace(&mut self.kernel.tables, PageTables::of_kernel(Pfn::NONE));
+        let result = tables.set(self, address, pte);
+        self.kernel.tables = tables;
+        result
+    }
+
+    /// Takes the pages of a range out of the tables. `visit` gets each entry after it was flushed.
+    fn unmap_kernel_range(&mut self, start: u64, end: u64, visit: impl FnMut(&mut Self, u64, Pte)) {
+        let mut tables = core::mem::replace(&mut self.kernel.tables, PageTables::of_kernel(Pfn::NONE));
+        tables.unmap_range(self, start, end, visit);
+        self.kernel.tables = tables;
+    }
+}
