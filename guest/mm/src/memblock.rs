@@ -23,10 +23,12 @@ pub struct Region {
     pub end: u64,
     /// Who has it; [`Owner::None`] for RAM and for free ranges.
     pub owner: Owner,
+    /// For RAM: its NUMA node. 0 for a reserved range, which may reach over several.
+    pub node: u8,
 }
 
 impl Region {
-    const EMPTY: Region = Region { start: 0, end: 0, owner: Owner::None };
+    const EMPTY: Region = Region { start: 0, end: 0, owner: Owner::None, node: 0 };
 
     /// Bytes in the range.
     pub const fn size(&self) -> u64 {
@@ -68,16 +70,21 @@ impl Memblock {
     /// No RAM, and nothing reserved but frame 0.
     pub fn new() -> Self {
         let mut memblock = Memblock { ram: Regions::new(), reserved: Regions::new() };
-        memblock.reserved.items[0] = Region { start: 0, end: PAGE_SIZE, owner: Owner::Reserved };
+        memblock.reserved.items[0] = Region { end: PAGE_SIZE, owner: Owner::Reserved, ..Region::EMPTY };
         memblock.reserved.count = 1;
         memblock
     }
 
-    /// Adds RAM: the whole frames within `start..end`. Ranges may overlap and touch.
+    /// Adds RAM of node 0: see [`Memblock::add_ram_of_node`].
     pub fn add_ram(&mut self, start: u64, end: u64) -> Result<(), MemblockError> {
+        self.add_ram_of_node(start, end, 0)
+    }
+
+    /// Adds RAM: the whole frames within `start..end`. Ranges may overlap and touch; what was added keeps its node.
+    pub fn add_ram_of_node(&mut self, start: u64, end: u64, node: u8) -> Result<(), MemblockError> {
         check_range(start, end)?;
         let (start, end) = (start.next_multiple_of(PAGE_SIZE), end / PAGE_SIZE * PAGE_SIZE);
-        self.ram.cover(start, end, Owner::None)
+        self.ram.cover(Region { start, end, owner: Owner::None, node })
     }
 
     /// Reserves all frames that `start..end` touches, in RAM or not. What is reserved already keeps its owner.
@@ -87,7 +94,7 @@ impl Memblock {
             return Ok(());
         }
         let (start, end) = (start / PAGE_SIZE * PAGE_SIZE, end.next_multiple_of(PAGE_SIZE));
-        self.reserved.cover(start, end, owner)
+        self.reserved.cover(Region { start, end, owner, node: 0 })
     }
 
     /// Takes `size` bytes, rounded up to whole frames, at the lowest free address above the kernel that is a multiple
@@ -104,7 +111,7 @@ impl Memblock {
         Some(start)
     }
 
-    /// RAM by address; the ranges neither overlap nor touch.
+    /// RAM by address; the ranges do not overlap, and touching ones are of different nodes.
     pub fn ram(&self) -> impl Iterator<Item = Region> + '_ {
         self.ram.iter()
     }
@@ -119,7 +126,7 @@ impl Memblock {
         self.reserved().flat_map(|reserved| {
             self.ram().filter_map(move |ram| {
                 let (start, end) = (ram.start.max(reserved.start), ram.end.min(reserved.end));
-                (start < end).then_some(Region { start, end, owner: reserved.owner })
+                (start < end).then_some(Region { start, end, owner: reserved.owner, node: ram.node })
             })
         })
     }
@@ -135,7 +142,7 @@ impl Memblock {
                     Some(reserved) if reserved.start <= at => at = reserved.end,
                     next => {
                         let end = next.map_or(ram.end, |next| next.start.min(ram.end));
-                        let free = Region { start: at, end, owner: Owner::None };
+                        let free = Region { start: at, end, owner: Owner::None, node: ram.node };
                         at = end;
                         return Some(free);
                     }
@@ -161,7 +168,7 @@ fn check_range(start: u64, end: u64) -> Result<(), MemblockError> {
     }
 }
 
-/// Ranges by address that do not overlap; touching ones have different owners.
+/// Ranges by address that do not overlap; touching ones have different owners or nodes.
 #[derive(Clone, Debug)]
 struct Regions<const N: usize> {
     items: [Region; N],
@@ -192,41 +199,42 @@ impl<const N: usize> Regions<N> {
         (at < end).then_some((self.count, at, end))
     }
 
-    /// Gives the parts of `start..end` that no range covers to `owner`.
-    fn cover(&mut self, start: u64, end: u64, owner: Owner) -> Result<(), MemblockError> {
+    /// Takes over the parts of a range that no other covers.
+    fn cover(&mut self, range: Region) -> Result<(), MemblockError> {
         let (mut count, mut most) = (self.count, self.count);
-        let mut at = start;
-        while let Some((position, gap_start, gap_end)) = self.first_gap(at, end) {
-            let (before, after) = self.joins(position, gap_start, gap_end, owner);
+        let mut at = range.start;
+        while let Some((position, start, end)) = self.first_gap(at, range.end) {
+            let (before, after) = self.joins(position, &Region { start, end, ..range });
             count = count + 1 - usize::from(before) - usize::from(after);
             most = most.max(count);
-            at = gap_end;
+            at = end;
         }
         if most > N {
             return Err(MemblockError::Full);
         }
-        at = start;
-        while let Some((position, gap_start, gap_end)) = self.first_gap(at, end) {
-            self.insert(position, Region { start: gap_start, end: gap_end, owner });
-            at = gap_end;
+        at = range.start;
+        while let Some((position, start, end)) = self.first_gap(at, range.end) {
+            self.insert(position, Region { start, end, ..range });
+            at = end;
         }
         Ok(())
     }
 
-    /// Whether a range put at `position` would touch its neighbours of the same owner: the one before, the one after.
-    fn joins(&self, position: usize, start: u64, end: u64, owner: Owner) -> (bool, bool) {
+    /// Whether a range put at `position` would touch its neighbours of its owner and node: the one before, the one after.
+    fn joins(&self, position: usize, range: &Region) -> (bool, bool) {
         let items = &self.items[..self.count];
         let before = position.checked_sub(1).and_then(|previous| items.get(previous));
         let after = items.get(position);
+        let alike = |other: &Region| other.owner == range.owner && other.node == range.node;
         (
-            before.is_some_and(|region| region.owner == owner && region.end == start),
-            after.is_some_and(|region| region.owner == owner && region.start == end),
+            before.is_some_and(|other| alike(other) && other.end == range.start),
+            after.is_some_and(|other| alike(other) && other.start == range.end),
         )
     }
 
     /// Puts a range in, joined with the neighbours it touches. The caller has made sure of the room.
     fn insert(&mut self, position: usize, region: Region) {
-        match self.joins(position, region.start, region.end, region.owner) {
+        match self.joins(position, &region) {
             (true, true) => {
                 self.items[position - 1].end = self.items[position].end;
                 self.items.copy_within(position + 1..self.count, position);

@@ -78,15 +78,30 @@ struct GfpNames(Gfp);
 
 impl Display for GfpNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(Gfp, &str); 8] = [
+        const NAMES: [(Gfp, &str); 23] = [
             (Gfp::HIGHUSER_MOVABLE, "GFP_HIGHUSER_MOVABLE"),
+            (Gfp::HIGHUSER, "GFP_HIGHUSER"),
             (Gfp::USER, "GFP_USER"),
             (Gfp::KERNEL, "GFP_KERNEL"),
             (Gfp::ATOMIC, "GFP_ATOMIC"),
             (Gfp::DMA, "GFP_DMA"),
             (Gfp::DMA32, "GFP_DMA32"),
-            (Gfp::RECLAIMABLE, "__GFP_RECLAIMABLE"),
+            (Gfp::HIGH, "__GFP_HIGH"),
+            (Gfp::IO, "__GFP_IO"),
+            (Gfp::FS, "__GFP_FS"),
+            (Gfp::NOWARN, "__GFP_NOWARN"),
+            (Gfp::NOFAIL, "__GFP_NOFAIL"),
+            (Gfp::NORETRY, "__GFP_NORETRY"),
             (Gfp::ZERO, "__GFP_ZERO"),
+            (Gfp::NOMEMALLOC, "__GFP_NOMEMALLOC"),
+            (Gfp::MEMALLOC, "__GFP_MEMALLOC"),
+            (Gfp::HARDWALL, "__GFP_HARDWALL"),
+            (Gfp::THISNODE, "__GFP_THISNODE"),
+            (Gfp::RECLAIMABLE, "__GFP_RECLAIMABLE"),
+            (Gfp::MOVABLE, "__GFP_MOVABLE"),
+            (Gfp::HIGHMEM, "__GFP_HIGHMEM"),
+            (Gfp::DIRECT_RECLAIM, "__GFP_DIRECT_RECLAIM"),
+            (Gfp::KSWAPD_RECLAIM, "__GFP_KSWAPD_RECLAIM"),
         ];
         write!(f, "{:#x}(", self.0.bits())?;
         let (mut left, mut first) = (self.0, true);
@@ -147,7 +162,7 @@ mod tests {
         let refused = Some(Refused { order: 0, gfp: Gfp::HIGHUSER_MOVABLE | Gfp::ZERO, owner: code::Owner::Anon });
         let text = Report { refused, task: &task, memory: &memory, zones: &[zone] }.to_string();
         let expected = [
-            "hoard invoked oom-killer: gfp_mask=0x94(GFP_HIGHUSER_MOVABLE|__GFP_ZERO), order=0, for anon",
+            "hoard invoked oom-killer: gfp_mask=0x100dca(GFP_HIGHUSER_MOVABLE|__GFP_ZERO), order=0, for anon",
             "Mem-Info:",
             "anon:2500 file:20 shmem:3 slab_reclaimable:0 slab_unreclaimable:0 pagetables:0 vmalloc:0 free:50",
             "Node 0 DMA free:200kB min:200kB low:240kB high:280kB present:16384kB managed:15600kB free_pcp:0kB",

@@ -13,7 +13,12 @@ use pagelab_abi::{
     trap::TrapFrame,
 };
 use pagelab_mm::{
-    commit::Overcommit, context::Context, frame::Page, memblock::Memblock, page_table::PageTables, space::AddressSpace,
+    commit::Overcommit,
+    context::Context,
+    frame::{FramesConfig, Page},
+    memblock::Memblock,
+    page_table::PageTables,
+    space::AddressSpace,
 };
 
 use crate::{
@@ -38,7 +43,7 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     let mut memblock = memory_map(boot);
     let page_array = tables::build(boot, &mut memblock);
     // From here the one-to-one map is gone: the same boot info through the direct map.
-    // SAFETY: the direct map covers all RAM.
+    // SAFETY: the direct map covers all RAM but HighMem, which is at the top.
     let boot: &'static BootInfo = unsafe { &*((PAGE_OFFSET + boot_info) as *const BootInfo) };
     panic::window_is_mapped(boot.trace_size);
     let flags = BootFlags::from_bits_retain(boot.flags);
@@ -52,7 +57,7 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     let tracer = Tracer::new(boot.trace_size, flags.contains(BootFlags::TRACE));
     let mut mm = Context::new(machine, tracer);
     name::RESERVED.iter().for_each(|&(id, text)| mm.trace.string(id, &[text.as_bytes()]));
-    mm.init_frames(&memblock);
+    mm.init_frames(&frames_config(boot, &memblock));
     mm.init_kernel_space(tables::root());
     mm.kernel.lazy = flags.contains(BootFlags::LAZY_VMALLOC);
     let managed_frames = mm.frames.managed();
@@ -83,12 +88,23 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
 fn memory_map(boot: &BootInfo) -> Memblock {
     let mut memblock = Memblock::new();
     for range in &boot.ram[..boot.ram_count as usize] {
-        memblock.add_ram(range.start, range.end).expect("the boot info lists few ranges of RAM");
+        memblock.add_ram_of_node(range.start, range.end, range.node).expect("the boot info lists few ranges of RAM");
     }
     for range in &boot.reserved[..boot.reserved_count as usize] {
         memblock.reserve(range.start, range.end, range.owner).expect("the boot info reserves few ranges");
     }
     memblock
+}
+
+/// How the boot info wants physical memory managed.
+fn frames_config<'a>(boot: &BootInfo, memblock: &'a Memblock) -> FramesConfig<'a> {
+    FramesConfig {
+        memblock,
+        distance: boot.distance,
+        highmem: boot.highmem,
+        movable: boot.movable,
+        mobility_grouping: !BootFlags::from_bits_retain(boot.flags).contains(BootFlags::NO_MOBILITY_GROUPING),
+    }
 }
 
 /// The process, with an address space that the CPU walks from now on.

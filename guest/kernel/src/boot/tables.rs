@@ -5,7 +5,11 @@ use pagelab_abi::{
     boot::BootInfo,
     layout::{KERNEL_VIRT, PAGE_OFFSET, PAGE_SIZE, TRACE_WINDOW_VIRT, VMALLOC_START, VMEMMAP_START},
 };
-use pagelab_mm::{frame::Page, machine::Pfn, memblock::Memblock};
+use pagelab_mm::{
+    frame::{Page, highmem_start},
+    machine::Pfn,
+    memblock::Memblock,
+};
 use x86_64::{
     PhysAddr,
     registers::control::{Cr3, Cr3Flags},
@@ -50,8 +54,9 @@ pub(super) fn build(boot: &BootInfo, memblock: &mut Memblock) -> PageArray {
     let rodata = &raw const __text_end as u64;
     let data = &raw const __rodata_end as u64;
     let end = &raw const __kernel_end as u64;
-    for range in ram {
-        tables.map_ram(range.start, range.end, text - KERNEL_VIRT, data - KERNEL_VIRT);
+    let mapped_end = highmem_start(tables.memblock, boot.highmem);
+    for range in ram.iter().filter(|range| range.start < mapped_end) {
+        tables.map_ram(range.start, range.end.min(mapped_end), text - KERNEL_VIRT, data - KERNEL_VIRT);
     }
 
     // All address spaces get this entry of the top table, and with it whatever is mapped below it later.

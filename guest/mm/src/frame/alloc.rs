@@ -3,20 +3,30 @@
 use core::panic::Location;
 
 use pagelab_abi::{
-    code::{FrameOp, MigrateType, Owner, Zone as ZoneCode},
+    code::{FrameOp, Owner},
     event,
+    snapshot::ZONES,
     vmstat::Counter,
 };
 
-use super::{Frames, Gfp, MAX_ORDER, OutOfMemory, Page, PageState, Refused, ZONES, owner_index};
+use super::{Frames, Gfp, LOCAL_NODE, MAX_ORDER, OutOfMemory, Page, PageFlags, PageState, Refused, owner_index};
 use crate::{
     context::Context,
     machine::{Machine, Pfn},
-    trace::Trace,
+    trace::{CallSite, Trace},
 };
 
-/// The counter of frames handed out, by zone.
-const PGALLOC: [Counter; ZONES] = [Counter::PgallocDma, Counter::PgallocDma32, Counter::PgallocNormal];
+/// The counter of frames handed out, by the zone's index in its node. Linux's counter of HighMem has no place in ours.
+const PGALLOC: [Counter; ZONES] = [
+    Counter::PgallocDma,
+    Counter::PgallocDma32,
+    Counter::PgallocNormal,
+    Counter::PgallocNormal,
+    Counter::PgallocMovable,
+];
+
+// The flag of a movable block has the same bit in both.
+const _: () = assert!(Gfp::MOVABLE.bits() == PageFlags::MOVABLE.bits());
 
 impl<M: Machine, T: Trace> Context<M, T> {
     /// Takes one frame; see [`Context::alloc_frames`].
@@ -28,11 +38,23 @@ impl<M: Machine, T: Trace> Context<M, T> {
 
     /// Takes `1 << order` contiguous frames, aligned to their number, for `owner`, with one reference.
     ///
-    /// The request starts in the highest zone that `gfp` allows and falls back to lower ones. It first leaves every
-    /// zone its low watermark, then goes down to the min watermark, or below it with [`Gfp::ATOMIC`].
+    /// The request starts in the highest zone that `gfp` allows and falls back to lower ones, then to other nodes. It
+    /// first leaves every zone its low watermark, then goes down to the min watermark, or below it as `gfp` allows.
     #[track_caller]
     pub fn alloc_frames(&mut self, order: u8, gfp: Gfp, owner: Owner) -> Result<Pfn, OutOfMemory> {
-        self.alloc_frames_at(order, gfp, owner, Location::caller())
+        self.alloc_frames_at(LOCAL_NODE, order, gfp, owner, Location::caller())
+    }
+
+    /// [`Context::alloc_frames`] from the zones of this node, or the nearest ones: Linux's `alloc_pages_node`.
+    ///
+    /// # Errors
+    /// Also a node that does not exist.
+    #[track_caller]
+    pub fn alloc_frames_node(&mut self, node: usize, order: u8, gfp: Gfp, owner: Owner) -> Result<Pfn, OutOfMemory> {
+        if node >= self.frames.lists.len() {
+            return Err(self.refuse(order, gfp, owner));
+        }
+        self.alloc_frames_at(node, order, gfp, owner, Location::caller())
     }
 
     /// A compiled copy for order 0, the one that faults take.
@@ -43,32 +65,44 @@ impl<M: Machine, T: Trace> Context<M, T> {
         owner: Owner,
         call_site: &'static Location<'static>,
     ) -> Result<Pfn, OutOfMemory> {
-        self.alloc_frames_at(0, gfp, owner, call_site)
+        self.alloc_frames_at(LOCAL_NODE, 0, gfp, owner, call_site)
     }
 
     #[inline(always)]
     fn alloc_frames_at(
         &mut self,
+        node: usize,
         order: u8,
         gfp: Gfp,
         owner: Owner,
         call_site: &'static Location<'static>,
     ) -> Result<Pfn, OutOfMemory> {
-        let Ok(zone) = self.frames.choose_zone(order, gfp) else {
+        let pages = self.machine.pages_mut();
+        let Some((id, first)) = self.frames.take(pages, node, order, gfp) else {
             return Err(self.refuse(order, gfp, owner));
         };
-        let pages = self.machine.pages_mut();
-        let first = self.frames.zones[zone].take(pages, order).ok_or(OutOfMemory)?;
-        pages[first as usize] =
-            Page { state: PageState::USED, order, owner, zone: zone as u8, refcount: 1, ..Page::default() };
-        self.frames.zones[zone].owned[owner_index(owner)] += 1 << order;
-        self.stats.add(PGALLOC[zone], 1 << order);
+        let page = &mut pages[first as usize];
+        let movable = PageFlags::from_bits_retain((gfp & Gfp::MOVABLE).bits());
+        let flags = page.flags & PageFlags::PAGEBLOCK_TYPE | movable;
+        *page = Page {
+            state: PageState::USED,
+            order,
+            owner,
+            zone: id as u8,
+            refcount: 1,
+            flags,
+            site: CallSite::of(call_site),
+            ..Page::default()
+        };
+        let zone = &mut self.frames.zones[id];
+        zone.owned[owner_index(owner)] += 1 << order;
+        self.stats.add(PGALLOC[id % ZONES], 1 << order);
         let event = event::Frame {
             pfn: first,
             frames: 1 << order,
             op: FrameOp::Alloc,
             order,
-            zone: ZoneCode(zone as u8),
+            zone: zone.code,
             migratetype: gfp.migrate_type(),
             owner,
             padding: [0; 3],
@@ -90,62 +124,76 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[cold]
     #[inline(never)]
     fn refuse(&mut self, order: u8, gfp: Gfp, owner: Owner) -> OutOfMemory {
-        self.refused = Some(Refused { order, gfp, owner });
+        if !gfp.contains(Gfp::NOWARN) {
+            self.refused = Some(Refused { order, gfp, owner });
+        }
         OutOfMemory
     }
 }
 
 impl Frames {
-    /// The zone a request is met from.
+    /// Takes a block out of the zone that the request is met from; the zone's number and the block's first frame.
     #[inline(always)]
-    fn choose_zone(&self, order: u8, gfp: Gfp) -> Result<usize, OutOfMemory> {
+    fn take(&mut self, pages: &mut [Page], node: usize, order: u8, gfp: Gfp) -> Option<(usize, u32)> {
         let highest = gfp.highest_zone();
         // The usual case at once: the first zone of the list has plenty.
-        let first = highest.min(self.highest);
-        if order <= MAX_ORDER && self.zones[first].leaves(self.zones[first].watermarks.low, order, highest) {
-            return Ok(first);
+        let id = usize::from(self.first[node][highest]);
+        let migrate_type = self.migrate_type(gfp);
+        let zone = &mut self.zones[id];
+        if order <= MAX_ORDER
+            && zone.leaves(zone.watermarks.low, order, highest)
+            && let Some(pfn) = zone.take(pages, order, migrate_type)
+        {
+            return Some((id, pfn));
         }
-        self.choose_zone_slowly(order, gfp, first, highest)
+        self.take_slowly(pages, node, order, gfp)
     }
 
+    /// Looks at all zones that the request may use: down to low, then down to what `gfp` leaves, then at all there is.
     #[cold]
     #[inline(never)]
-    fn choose_zone_slowly(&self, order: u8, gfp: Gfp, first: usize, highest: usize) -> Result<usize, OutOfMemory> {
-        if order > MAX_ORDER {
-            return Err(OutOfMemory);
+    fn take_slowly(&mut self, pages: &mut [Page], node: usize, order: u8, gfp: Gfp) -> Option<(usize, u32)> {
+        // Linux warns of requests that must not fail and want more than two frames, and promises nothing.
+        if order > MAX_ORDER || order > 1 && gfp.must_not_fail() {
+            return None;
         }
-        let list = || (0..=first).rev();
-        list()
-            .find(|&zone| self.zones[zone].leaves(self.zones[zone].watermarks.low, order, highest))
+        self.take_leaving(pages, node, order, gfp, Leave::Low)
+            .or_else(|| self.take_leaving(pages, node, order, gfp, Leave::LastMark))
             .or_else(|| {
-                list().find(|&zone| self.zones[zone].leaves(self.zones[zone].watermarks.last_mark(gfp), order, highest))
+                gfp.ignores_watermarks().then(|| self.take_leaving(pages, node, order, gfp, Leave::Nothing)).flatten()
             })
-            .ok_or(OutOfMemory)
+    }
+
+    /// Takes a block from the first zone of the list that keeps what it must.
+    fn take_leaving(
+        &mut self,
+        pages: &mut [Page],
+        node: usize,
+        order: u8,
+        gfp: Gfp,
+        leave: Leave,
+    ) -> Option<(usize, u32)> {
+        let (highest, migrate_type) = (gfp.highest_zone(), self.migrate_type(gfp));
+        let Frames { zones, lists, .. } = self;
+        lists[node].allowed(highest, gfp.contains(Gfp::THISNODE)).find_map(|id| {
+            let zone = &mut zones[id];
+            let leaves = match leave {
+                Leave::Low => zone.leaves(zone.watermarks.low, order, highest),
+                Leave::LastMark => zone.leaves(zone.watermarks.last_mark(gfp), order, highest),
+                Leave::Nothing => true,
+            };
+            Some((id, leaves.then(|| zone.take(pages, order, migrate_type))??))
+        })
     }
 }
 
-impl Gfp {
-    /// Index of the highest zone the request may use.
-    #[inline]
-    fn highest_zone(self) -> usize {
-        if !self.intersects(Gfp::DMA.union(Gfp::DMA32)) {
-            2
-        } else if self.contains(Gfp::DMA) {
-            0
-        } else {
-            1
-        }
-    }
-
-    /// The migrate type the request asks for.
-    #[inline]
-    pub fn migrate_type(self) -> MigrateType {
-        if self.contains(Gfp::RECLAIMABLE) {
-            MigrateType::Reclaimable
-        } else if self.contains(Gfp::MOVABLE) {
-            MigrateType::Movable
-        } else {
-            MigrateType::Unmovable
-        }
-    }
+/// What a request leaves a zone.
+#[derive(Clone, Copy)]
+enum Leave {
+    /// The low watermark.
+    Low,
+    /// The min watermark, or the part of it that the request may not use.
+    LastMark,
+    /// Nothing.
+    Nothing,
 }

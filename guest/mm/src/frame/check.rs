@@ -1,25 +1,32 @@
 //! A full check of the allocator's invariants, for tests.
 //!
-//! 1. Each free list holds aligned free blocks of its order, linked both ways, as many as it counts.
+//! 1. Each free list holds aligned free blocks of its order and of pageblocks of its type, linked both ways, as many as it
+//!    counts.
 //! 2. Blocks neither overlap nor leave their zone; each list entry is a head, and each free head is in a list.
-//! 3. No two free buddies are left unjoined.
+//! 3. No two free buddies are left unjoined, but for what is set aside.
 //! 4. What is free and what is handed out add up to what is managed, in each zone and over all owners.
 
 use pagelab_abi::snapshot::OWNERS;
 
-use super::{Frames, MAX_ORDER, Page, PageState, ZONES, owner_index, zone::Zone, zone_index};
+use super::{
+    Frames, MAX_ORDER, Page, PageState,
+    buddy::Buddy,
+    owner_index,
+    pageblock::{PAGEBLOCK_ORDER, mergeable, pageblock_type},
+    zone::Zone,
+};
 use crate::machine::Pfn;
 
 /// An invariant that does not hold, and where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Inconsistency {
-    /// A list entry is not a free block of the list's order, aligned, in the zone.
+    /// A list entry is not a free block of the list's order, aligned, in the zone, in a pageblock of the list's type.
     BadEntry(Pfn),
     /// A list entry's `prev` is not the entry before it.
     BadLink(Pfn),
     /// The list of an order has more or fewer blocks than it counts, or its bit is wrong.
     BadCount {
-        /// Index of the zone.
+        /// Number of the zone.
         zone: u8,
         /// Order of the list.
         order: u8,
@@ -32,7 +39,7 @@ pub enum Inconsistency {
     Unjoined(Pfn),
     /// A zone's free blocks and its own free count differ, or free and handed-out frames are not what it manages.
     BadTotal {
-        /// Index of the zone.
+        /// Number of the zone.
         zone: u8,
     },
     /// The count of this owner (by code) is not what the `Page` array says.
@@ -42,35 +49,36 @@ pub enum Inconsistency {
 impl Frames {
     /// Checks every invariant over the whole `Page` array. Takes time in proportion to RAM.
     pub fn check(&self, pages: &[Page]) -> Result<(), Inconsistency> {
-        let mut listed = [0u64; ZONES];
-        for (index, zone) in self.zones.iter().enumerate() {
+        for id in self.populated.iter() {
+            let zone = &self.zones[id];
+            let mut listed = 0;
             for order in 0..=MAX_ORDER {
-                listed[index] += u64::from(zone.check_list(pages, index as u8, order)?);
+                for migrate_type in 0..zone.blocks.lists.len() {
+                    listed += zone.blocks.check_list(pages, order, migrate_type)?;
+                }
+            }
+            let found = zone.check_blocks(pages, id as u8)?;
+            if found.free_blocks != listed || found.free != zone.free || found.free + found.used != zone.managed {
+                return Err(Inconsistency::BadTotal { zone: id as u8 });
+            }
+            if let Some(owner) = (0..OWNERS).find(|&owner| found.owned[owner] != zone.owned[owner]) {
+                return Err(Inconsistency::BadOwner(owner as u8));
             }
         }
-        let mut owned = [0u64; OWNERS];
-        for (index, zone) in self.zones.iter().enumerate() {
-            let (blocks, free, used) = zone.check_blocks(pages, &mut owned)?;
-            if blocks != listed[index] || free != zone.free || free + used != zone.managed {
-                return Err(Inconsistency::BadTotal { zone: index as u8 });
-            }
-        }
-        match (0..OWNERS).find(|&owner| owned[owner] != self.zones.iter().map(|zone| zone.owned[owner]).sum()) {
-            Some(owner) => Err(Inconsistency::BadOwner(owner as u8)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
-impl Zone {
+impl Buddy {
     /// Walks one list and returns its length.
-    fn check_list(&self, pages: &[Page], zone: u8, order: u8) -> Result<u32, Inconsistency> {
-        let list = &self.lists[usize::from(order)];
-        let bad_count = Inconsistency::BadCount { zone, order };
+    fn check_list(&self, pages: &[Page], order: u8, migrate_type: usize) -> Result<u64, Inconsistency> {
+        let list = &self.lists[migrate_type][usize::from(order)];
+        let bad_count = Inconsistency::BadCount { zone: self.zone, order };
         let (mut at, mut before, mut count) = (list.head, 0, 0);
         while at != 0 {
             let page = pages.get(at as usize).ok_or(Inconsistency::BadEntry(Pfn(at)))?;
-            if page.state != PageState::FREE || page.order != order || page.zone != zone || !self.spans(at) {
+            let is_right = page.state == PageState::FREE && page.order == order && page.zone == self.zone;
+            if !is_right || !(self.start..self.end).contains(&at) || pageblock_type(pages, at) != migrate_type {
                 return Err(Inconsistency::BadEntry(Pfn(at)));
             }
             if page.prev != before {
@@ -82,15 +90,26 @@ impl Zone {
             }
             (before, at) = (at, page.next);
         }
-        if count != list.count || (self.nonempty >> order & 1 == 1) != (count > 0) {
+        if count != list.count || (self.nonempty[migrate_type] >> order & 1 == 1) != (count > 0) {
             return Err(bad_count);
         }
-        Ok(count)
+        Ok(count.into())
     }
+}
 
-    /// Walks the zone's frames; returns free blocks, free frames and used frames, and adds to the owners' counts.
-    fn check_blocks(&self, pages: &[Page], owned: &mut [u64; OWNERS]) -> Result<(u64, u64, u64), Inconsistency> {
-        let (mut free_blocks, mut free, mut used) = (0, 0, 0);
+/// What a walk over a zone's frames has found.
+#[derive(Default)]
+struct Found {
+    free_blocks: u64,
+    free: u64,
+    used: u64,
+    owned: [u32; OWNERS],
+}
+
+impl Zone {
+    /// Walks the zone's frames.
+    fn check_blocks(&self, pages: &[Page], id: u8) -> Result<Found, Inconsistency> {
+        let mut found = Found::default();
         let mut block_end = 0;
         for pfn in self.start..self.start + self.spanned {
             let page = &pages[pfn as usize];
@@ -100,27 +119,34 @@ impl Zone {
             if pfn < block_end {
                 return Err(Inconsistency::Overlap(Pfn(pfn)));
             }
+            if page.zone != id {
+                // Another node's RAM may lie between this one's.
+                continue;
+            }
             if page.order > MAX_ORDER || pfn % (1 << page.order) != 0 {
                 return Err(Inconsistency::BadBlock(Pfn(pfn)));
             }
             let frames = 1 << page.order;
             block_end = pfn + frames;
-            if !self.spans(block_end - 1) || zone_index(pfn) != usize::from(page.zone) {
+            if !self.spans(block_end - 1) {
                 return Err(Inconsistency::BadBlock(Pfn(pfn)));
             }
             if page.state == PageState::USED {
-                used += u64::from(frames);
-                owned[owner_index(page.owner)] += u64::from(frames);
+                found.used += u64::from(frames);
+                found.owned[owner_index(page.owner)] += frames;
                 continue;
             }
-            free_blocks += 1;
-            free += u64::from(frames);
+            found.free_blocks += 1;
+            found.free += u64::from(frames);
             let buddy = pfn ^ frames;
-            let joinable = page.order < MAX_ORDER && self.spans(buddy);
-            if joinable && pages[buddy as usize].state == PageState::FREE && pages[buddy as usize].order == page.order {
-                return Err(Inconsistency::Unjoined(Pfn(pfn)));
+            let is_free = |page: &Page, order| page.state == PageState::FREE && page.order == order && page.zone == id;
+            if page.order < MAX_ORDER && pages.get(buddy as usize).is_some_and(|other| is_free(other, page.order)) {
+                let types = [pfn, buddy].map(|pfn| pageblock_type(pages, pfn));
+                if page.order < PAGEBLOCK_ORDER || types[0] == types[1] || types.into_iter().all(mergeable) {
+                    return Err(Inconsistency::Unjoined(Pfn(pfn)));
+                }
             }
         }
-        Ok((free_blocks, free, used))
+        Ok(found)
     }
 }

@@ -3,8 +3,13 @@
 use pagelab_abi::code::Owner;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::trace::CallSite;
+
 /// A frame's entry in the `Page` array. All zeros is a valid state, so that a fresh array needs no initialisation:
 /// a frame that is reserved or inside (not at the head of) a block.
+///
+/// In a block of order > 0 the fields `next`, `prev`, `mapping`, `index` and `private` of the frames behind the head are
+/// the owner's to use while it has the block. The allocator trusts none of them afterwards.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Page {
@@ -14,7 +19,7 @@ pub struct Page {
     pub order: u8,
     /// Who has the block.
     pub owner: Owner,
-    /// Zone index.
+    /// The zone of the block it heads: node * 5 + the zone's index in the node.
     pub zone: u8,
     /// References; a block goes back to the allocator when the last one is dropped.
     pub refcount: u32,
@@ -30,6 +35,26 @@ pub struct Page {
     pub index: u32,
     /// For the owner's use: of a page-cache page [`Page::DIRTY`], of a page-cache node its branches in use.
     pub private: u32,
+    /// [`PageFlags`].
+    pub flags: PageFlags,
+    /// Who took the block that it heads, or gave it back last.
+    pub site: CallSite,
+}
+
+/// Flags of a frame, and in its pageblock's first frame the pageblock's migrate type.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PageFlags(u32);
+
+bitflags::bitflags! {
+    impl PageFlags: u32 {
+        /// The pageblock's migrate type, its lowest bit inverted so that 0 is Movable.
+        const PAGEBLOCK_TYPE = 0b111;
+        /// The block's contents can be moved: it was asked for with [`Gfp::MOVABLE`](super::Gfp::MOVABLE).
+        const MOVABLE = 1 << 3;
+        /// The block is a slab's.
+        const SLAB = 1 << 4;
+    }
 }
 
 impl Page {
@@ -42,7 +67,8 @@ impl Page {
         matches!(self.owner, Owner::Anon | Owner::FileCow)
     }
 
-    /// Makes it the head of a free block. What else is in it no longer means anything.
+    /// Makes it the head of a free block. What else is in it no longer means anything, but for the pageblock's type and
+    /// who freed it.
     #[inline]
     pub(super) fn set_free(&mut self, order: u8, zone: u8, next: u32, prev: u32) {
         self.state = PageState::FREE;
@@ -66,6 +92,8 @@ impl PageState {
     pub const FREE: PageState = PageState(1);
     /// Heads an allocated block.
     pub const USED: PageState = PageState(2);
+    /// Free, on a CPU's list.
+    pub const PCP: PageState = PageState(3);
 }
 
-const _: () = assert!(size_of::<Page>() == 32);
+const _: () = assert!(size_of::<Page>() == 40);

@@ -23,7 +23,7 @@
 //!    back, and before its address is given to another area.
 //! 4. A request that fails half-way gives back everything it took, but for tables.
 //! 5. vmalloc's frames belong to the area. vmap takes a reference to each frame it is given, so that its owner cannot
-//!    give it back too early unnoticed: the allocator then refuses, with [`FreeError::Referenced`]. ioremap's are a
+//!    give it back too early unnoticed: the allocator then refuses, with [`Mistake::Referenced`]. ioremap's are a
 //!    device's, and never RAM.
 //! 6. With [`KernelSpace::lazy`], vmalloc maps nothing. The first touch of a page faults, and
 //!    [`Context::kernel_fault`] gives it a frame of zeros. Whoever touches an area that may be lazy does it through
@@ -34,7 +34,7 @@
 //! Where to look: [`area`] the set of areas, [`vmalloc`], [`vmap`], [`ioremap`] the ways to make one, [`access`] the
 //! kernel's accesses and the faults they take, [`error`] what can go wrong.
 //!
-//! [`FreeError::Referenced`]: crate::frame::FreeError::Referenced
+//! [`Mistake::Referenced`]: crate::frame::Mistake::Referenced
 
 pub mod access;
 pub mod area;

@@ -7,7 +7,7 @@ use pagelab_abi::{layout::PAGE_SIZE, snapshot::AreaFlags};
 use super::{Area, BadUnmap, MapError};
 use crate::{
     context::Context,
-    frame::FreeError,
+    frame::{FreeError, Mistake},
     machine::{Machine, Pfn},
     page_table::Pte,
     trace::{CallSite, Trace},
@@ -91,7 +91,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// Takes a reference to the block that a frame is in.
     fn hold(&mut self, pfn: Pfn) -> Result<(), FreeError> {
         match self.get_frame(pfn) {
-            Err(FreeError::NotHead { head, .. }) => self.get_frame(head),
+            Err(FreeError { mistake: Mistake::NotHead { head }, .. }) => self.get_frame(head),
             result => result,
         }
     }
@@ -99,7 +99,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// Drops a reference that [`Context::hold`] has taken.
     fn let_go(&mut self, pfn: Pfn) {
         match self.put_frame(pfn) {
-            Err(FreeError::NotHead { head, .. }) => self.put_frame(head),
+            Err(FreeError { mistake: Mistake::NotHead { head }, .. }) => self.put_frame(head),
             result => result,
         }
         .expect("a block that is held is allocated");

@@ -17,7 +17,7 @@ use pagelab_abi::{
     layout::{KERNEL_PHYS, VMALLOC_START},
 };
 
-use crate::{context::Context, machine::Pfn, memblock::Memblock, page_table::PageTables};
+use crate::{context::Context, frame::FramesConfig, machine::Pfn, memblock::Memblock, page_table::PageTables};
 
 pub use cpu::PageFault;
 pub use load::SimProcess;
@@ -48,7 +48,7 @@ pub fn new_context_with_file_bytes(ram_bytes: u64, bytes: &[u8]) -> (SimContext,
     memblock.reserve(0, KERNEL_PHYS, Owner::Boot).expect("one range fits");
     memblock.reserve(start, ram_bytes, Owner::Initramfs).expect("one range fits");
     let mut cx = Context::new(machine, CountingTrace::watching(tlb));
-    cx.init_frames(&memblock);
+    cx.init_frames(&FramesConfig::new(&memblock));
     (cx, start)
 }
 

@@ -5,11 +5,16 @@ use pagelab_mm::{
         code::{FrameOp, MigrateType, Owner},
         vmstat::Counter,
     },
-    frame::{FreeError, Gfp, MAX_ORDER, OutOfMemory, PageState},
+    frame::{FreeError, Gfp, MAX_ORDER, Mistake, OutOfMemory, PageState},
     machine::{Machine, Pfn},
 };
 
 use crate::machine::{TestContext, context};
+
+/// The rule that is broken.
+fn rule(error: FreeError) -> Mistake {
+    error.mistake
+}
 
 fn check(cx: &TestContext) {
     cx.frames.check(cx.machine.pages()).expect("the allocator's invariants hold");
@@ -36,7 +41,7 @@ fn everything_joins_again() {
     let mut cx = context(64 << 20);
     let before: Vec<_> = cx.frames.zone_entries().collect();
     let mut taken = Vec::new();
-    while let Ok(pfn) = cx.alloc_frame(Gfp::ATOMIC, Owner::Anon) {
+    while let Ok(pfn) = cx.alloc_frame(Gfp::ATOMIC | Gfp::MOVABLE, Owner::Anon) {
         taken.push(pfn);
     }
     check(&cx);
@@ -60,30 +65,30 @@ fn mistakes_change_nothing() {
     let free = cx.frames.free();
     let events = cx.trace.0.len();
 
-    assert_eq!(cx.free_frames(block, 2), Err(FreeError::WrongOrder { allocated: 3 }));
-    assert_eq!(cx.free_frames(Pfn(block.0 + 1), 0), Err(FreeError::NotHead { head: block }));
-    assert_eq!(cx.free_frames(Pfn(block.0 + 6), 1), Err(FreeError::NotHead { head: block }));
-    assert_eq!(cx.free_frames(freed, 2), Err(FreeError::DoubleFree));
-    assert_eq!(cx.free_frames(Pfn(freed.0 + 3), 0), Err(FreeError::DoubleFree));
-    assert_eq!(cx.free_frames(Pfn(7), 0), Err(FreeError::Reserved));
-    assert_eq!(cx.free_frames(Pfn::NONE, 0), Err(FreeError::Reserved));
-    assert_eq!(cx.free_frames(Pfn(4096), 0), Err(FreeError::Foreign));
-    assert_eq!(cx.free_frames(Pfn(u32::MAX), 0), Err(FreeError::Foreign));
-    assert_eq!(cx.put_frame(freed), Err(FreeError::DoubleFree));
-    assert_eq!(cx.get_frame(Pfn(7)), Err(FreeError::Reserved));
+    assert_eq!(cx.free_frames(block, 2).map_err(rule), Err(Mistake::WrongOrder { allocated: 3 }));
+    assert_eq!(cx.free_frames(Pfn(block.0 + 1), 0).map_err(rule), Err(Mistake::NotHead { head: block }));
+    assert_eq!(cx.free_frames(Pfn(block.0 + 6), 1).map_err(rule), Err(Mistake::NotHead { head: block }));
+    assert_eq!(cx.free_frames(freed, 2).map_err(rule), Err(Mistake::DoubleFree));
+    assert_eq!(cx.free_frames(Pfn(freed.0 + 3), 0).map_err(rule), Err(Mistake::DoubleFree));
+    assert_eq!(cx.free_frames(Pfn(7), 0).map_err(rule), Err(Mistake::Reserved));
+    assert_eq!(cx.free_frames(Pfn::NONE, 0).map_err(rule), Err(Mistake::Reserved));
+    assert_eq!(cx.free_frames(Pfn(4096), 0).map_err(rule), Err(Mistake::Foreign));
+    assert_eq!(cx.free_frames(Pfn(u32::MAX), 0).map_err(rule), Err(Mistake::Foreign));
+    assert_eq!(cx.put_frame(freed).map_err(rule), Err(Mistake::DoubleFree));
+    assert_eq!(cx.get_frame(Pfn(7)).map_err(rule), Err(Mistake::Reserved));
 
     cx.machine.pages_mut()[single.index()].mapcount = 2;
-    assert_eq!(cx.free_frames(single, 0), Err(FreeError::Mapped { mapcount: 2 }));
-    assert_eq!(cx.put_frame(single), Err(FreeError::Mapped { mapcount: 2 }));
+    assert_eq!(cx.free_frames(single, 0).map_err(rule), Err(Mistake::Mapped { mapcount: 2 }));
+    assert_eq!(cx.put_frame(single).map_err(rule), Err(Mistake::Mapped { mapcount: 2 }));
     cx.machine.pages_mut()[single.index()].mapcount = 0;
     cx.get_frame(single).expect("allocated above");
-    assert_eq!(cx.free_frames(single, 0), Err(FreeError::Referenced { refcount: 2 }));
+    assert_eq!(cx.free_frames(single, 0).map_err(rule), Err(Mistake::Referenced { refcount: 2 }));
 
     assert_eq!((cx.frames.free(), cx.trace.0.len()), (free, events));
     check(&cx);
     assert_eq!(cx.put_frame(single), Ok(false));
     assert_eq!(cx.put_frame(single), Ok(true));
-    assert_eq!(cx.put_frame(single), Err(FreeError::DoubleFree));
+    assert_eq!(cx.put_frame(single).map_err(rule), Err(Mistake::DoubleFree));
     cx.free_frames(block, 3).expect("still allocated");
     check(&cx);
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, panic::Location};
 use pagelab_mm::{
     abi::event,
     context::Context,
-    frame::Page,
+    frame::{FramesConfig, Page},
     machine::{Frame, KernelFault, Machine, Pfn},
     memblock::Memblock,
     trace::{CallSite, Trace},
@@ -104,7 +104,7 @@ pub(crate) fn context_of(memblock: &Memblock) -> TestContext {
     let frames = memblock.ram().map(|ram| ram.end >> 12).max().unwrap_or(0);
     let memory = Memory { pages: vec![Page::default(); frames as usize], contents: HashMap::new() };
     let mut cx = Context::new(memory, Events::default());
-    cx.init_frames(memblock);
+    cx.init_frames(&FramesConfig::new(memblock));
     cx
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 const PAGE: u64 = 4096;
 
 fn region(start: u64, end: u64, owner: Owner) -> Region {
-    Region { start: start * PAGE, end: end * PAGE, owner }
+    Region { start: start * PAGE, end: end * PAGE, owner, node: 0 }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pagelab_mm::{
     abi::{code::Owner, snapshot::ZoneEntry},
-    frame::{FreeError, Gfp},
+    frame::{Gfp, Mistake},
     machine::Pfn,
     memblock::Memblock,
 };
@@ -103,7 +103,12 @@ impl Oracle {
         };
         let last_mark = |zone: usize| {
             let min = self.watermarks[zone][0];
-            if gfp.contains(Gfp::ATOMIC) { min - min / 2 - (min - min / 2) / 4 } else { min }
+            let half = min - min / 2;
+            match (gfp.contains(Gfp::HIGH), gfp.contains(Gfp::DIRECT_RECLAIM)) {
+                (true, false) => half - half / 4,
+                (true, true) => half,
+                _ => min,
+            }
         };
         let first_try = (0..=highest).rev().find(|&zone| fits(zone, self.watermarks[zone][1]));
         first_try.or_else(|| (0..=highest).rev().find(|&zone| fits(zone, last_mark(zone))))
@@ -131,29 +136,29 @@ impl Oracle {
     }
 
     /// The block a reference can be taken of, or what is there instead.
-    pub(crate) fn block_at(&self, pfn: Pfn) -> Result<&Block, FreeError> {
+    pub(crate) fn block_at(&self, pfn: Pfn) -> Result<&Block, Mistake> {
         if !self.spans.iter().any(|&(start, end)| (start..end).contains(&pfn.0)) {
-            return Err(FreeError::Foreign);
+            return Err(Mistake::Foreign);
         }
         match self.frames[pfn.index()] {
-            Use::Unmanaged => Err(FreeError::Reserved),
-            Use::Free => Err(FreeError::DoubleFree),
-            Use::Taken(head) if head != pfn.0 => Err(FreeError::NotHead { head: Pfn(head) }),
+            Use::Unmanaged => Err(Mistake::Reserved),
+            Use::Free => Err(Mistake::DoubleFree),
+            Use::Taken(head) if head != pfn.0 => Err(Mistake::NotHead { head: Pfn(head) }),
             Use::Taken(head) => Ok(&self.blocks[&head]),
         }
     }
 
     /// What giving a block back must answer; takes note of it if it succeeds.
-    pub(crate) fn give_back(&mut self, pfn: Pfn, order: u8) -> Result<(), FreeError> {
+    pub(crate) fn give_back(&mut self, pfn: Pfn, order: u8) -> Result<(), Mistake> {
         let &block = self.block_at(pfn)?;
         if block.order != order {
-            return Err(FreeError::WrongOrder { allocated: block.order });
+            return Err(Mistake::WrongOrder { allocated: block.order });
         }
         if block.refcount != 1 {
-            return Err(FreeError::Referenced { refcount: block.refcount });
+            return Err(Mistake::Referenced { refcount: block.refcount });
         }
         if block.mapcount != 0 {
-            return Err(FreeError::Mapped { mapcount: block.mapcount });
+            return Err(Mistake::Mapped { mapcount: block.mapcount });
         }
         self.blocks.remove(&pfn.0);
         for frame in pfn.0..pfn.0 + (1 << order) {
@@ -164,7 +169,7 @@ impl Oracle {
     }
 
     /// What dropping a reference must answer; takes note of it if it succeeds.
-    pub(crate) fn put(&mut self, pfn: Pfn) -> Result<bool, FreeError> {
+    pub(crate) fn put(&mut self, pfn: Pfn) -> Result<bool, Mistake> {
         let &block = self.block_at(pfn)?;
         if block.refcount > 1 {
             self.blocks.get_mut(&pfn.0).expect("found above").refcount -= 1;

@@ -93,7 +93,7 @@ fn requests_fall_back_and_leave_the_reserves() {
     assert_eq!(cx.alloc_frame(Gfp::DMA32, Owner::Anon), Err(OutOfMemory));
 
     // Who cannot wait gets five eighths of min: 192 -> 72, 60 -> 23; DMA's reserve of 48 holds for DMA32 requests.
-    assert_eq!(exhaust(&mut cx, Gfp::KERNEL | Gfp::ATOMIC).len(), 192 - 72);
+    assert_eq!(exhaust(&mut cx, Gfp::ATOMIC).len(), 192 - 72);
     assert_eq!(exhaust(&mut cx, Gfp::DMA | Gfp::ATOMIC).len(), 60 - 23);
     assert_eq!((zone(&cx, Zone::Dma).free, zone(&cx, Zone::Dma32).free), (23, 72));
     cx.frames.check(cx.machine.pages()).expect("the allocator's invariants hold");

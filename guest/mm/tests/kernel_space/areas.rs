@@ -7,7 +7,7 @@ use pagelab_mm::{
         snapshot::AreaFlags,
     },
     fault::Access,
-    frame::{FreeError, Gfp},
+    frame::{Gfp, Mistake},
     kernel_space::{BadUnmap, MapError, UnmapReason, Where},
     machine::{KernelFault, Machine, Pfn},
     page_table::{PageTables, Pte},
@@ -192,7 +192,7 @@ fn vmap_shows_frames_in_the_order_given() {
     assert_eq!(cx.frames.owned(Owner::Vmalloc), 0, "the frames are not the area's");
 
     let early = cx.free_frames(frames[3], 0).expect_err("the area has a reference");
-    assert!(matches!(early, FreeError::Referenced { refcount: 2, .. }), "{early}");
+    assert!(matches!(early.mistake, Mistake::Referenced { refcount: 2 }), "{early}");
     cx.vunmap(address).expect("an area");
     frames.iter().for_each(|&pfn| cx.free_frames(pfn, 0).expect("the references are gone"));
     check(&mut cx);
