@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pagelab::trace::{Input, Recorder, RunFileError};
 use pagelab_abi::{
-    code::{BulkKind, FaultKind, FrameOp, Moment, Owner, SnapshotKind},
+    code::{BulkKind, FaultKind, FrameOp, Moment, Owner, SlabOp, SnapshotKind},
     event::{self, GuestFault},
     layout,
     record::{Record, RecordKind},
@@ -81,6 +81,42 @@ fn host_faults_find_owner_and_guest_fault() {
         ["NULL", "anon_write", "NULL", "NULL", "NULL", "NULL", "NULL"]
     );
     assert!(failed(&path).contains(&"host_fault_owners".to_owned()));
+}
+
+#[test]
+fn host_faults_find_the_cache_and_the_place_that_took_the_frame() {
+    let directory = directory();
+    let mut guest = Guest::booted();
+    guest.string(16, "vm_area_struct");
+    guest.string(17, "dentry");
+    let slab = |op, pfn: u64, bytes, cache| event::Slab {
+        address: layout::PAGE_OFFSET + (pfn << 12),
+        bytes_requested: 64,
+        bytes_allocated: bytes,
+        cache,
+        call_site: 2,
+        gfp: 0,
+        op,
+        padding: [0; 3],
+        reserved: 0,
+    };
+    for (pfn, cache) in [(800, 16), (801, 17)] {
+        guest.alloc(pfn, Owner::Slab);
+        guest.record(slab(SlabOp::Grow, pfn.into(), 4096, cache));
+        guest.host_fault(u64::from(pfn) << 12);
+    }
+    // An object is no slab, a frame of another owner in none, and an address of the user half nowhere.
+    guest.record(slab(SlabOp::Alloc, 802, 4096, 16));
+    guest.record(event::Slab { address: 0x1000, ..slab(SlabOp::Grow, 0, u32::MAX, 16) });
+    guest.alloc(802, Owner::Slab);
+    guest.host_fault(802 << 12);
+    guest.free(801, Owner::Slab);
+    guest.alloc(801, Owner::Anon);
+    guest.host_fault(801 << 12);
+    let path = guest.record_run(directory.path());
+    let rows = |of: &str| column(&path, &format!("SELECT {of} FROM host_fault ORDER BY id"));
+    assert_eq!(rows("cache"), ["vm_area_struct", "dentry", "NULL", "NULL"]);
+    assert_eq!(rows("call_site"), ["guest/mm/src/frame/alloc.rs:42"; 4]);
 }
 
 #[test]

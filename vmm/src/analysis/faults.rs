@@ -8,6 +8,7 @@ use super::{
     RunFile,
     chain::{self, SlowFault},
     latency::{Latency, Percentiles},
+    takers::Takers,
     vmas::{self, VmaFaults},
 };
 use crate::trace::{RunFileError, primary_source};
@@ -48,6 +49,10 @@ pub struct HostFaults {
     pub latency_ns_by_stage: BTreeMap<String, Percentiles>,
     /// Events by the owner of the frame.
     pub by_owner: BTreeMap<String, u64>,
+    /// Events in slabs, by the cache of kernel objects.
+    pub by_cache: BTreeMap<String, u64>,
+    /// Events by the place in the guest kernel's source that took the frame.
+    pub by_call_site: BTreeMap<String, u64>,
     /// Events by what the page held: `page_table` or `data`; those of which neither is known are left out.
     pub by_level: BTreeMap<String, u64>,
     /// Events inside a guest fault, by the owner of the frame.
@@ -156,7 +161,10 @@ pub(super) fn host(run: &RunFile, tsc_hz: u64) -> Result<(HostFaults, Percentile
     let witnessed = run.query(|conn| {
         conn.query_row("SELECT count(*) FROM host_fault WHERE counted AND same_as IS NOT NULL", [], |row| row.get(0))
     })?;
+    let Takers { by_cache, by_call_site } = Takers::read(run)?;
     let faults = HostFaults {
+        by_cache,
+        by_call_site,
         source,
         by_source,
         witnessed,

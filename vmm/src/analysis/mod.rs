@@ -10,6 +10,7 @@ mod latency;
 mod places;
 mod run_file;
 mod summary;
+mod takers;
 mod vmas;
 mod walk;
 

@@ -197,6 +197,12 @@ fn host_faults(summary: &Summary) -> String {
     }
     text += &rows.render();
     text += &sources(faults);
+    if !faults.by_cache.is_empty() {
+        let mut caches: Vec<_> = faults.by_cache.iter().collect();
+        caches.sort_by_key(|(_, faults)| Reverse(**faults));
+        let caches = caches.into_iter().map(|(cache, faults)| format!("{} {}", printable(cache), count(*faults)));
+        note(&mut text, &format!("in slabs of {}", caches.collect::<Vec<_>>().join(", ")));
+    }
     if faults.by_owner.contains_key(NOT_JOINED) {
         note(
             &mut text,

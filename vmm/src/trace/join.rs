@@ -8,14 +8,17 @@
 use std::collections::{BTreeMap, HashMap};
 
 use pagelab_abi::{
-    code::{FrameOp, Owner},
+    code::{FrameOp, Owner, SlabOp},
     layout,
 };
 use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 
 use super::schema::{OWNER_OUTSIDE_RAM, OWNER_TRACE_WINDOW, OWNER_UNKNOWN};
 
-/// Fills in `owner` and `guest_fault_id` of every host fault.
+/// Owners whose frames are slabs of a cache.
+const IN_CACHES: [u16; 2] = [Owner::Slab.0 as u16, Owner::PageCacheNode.0 as u16];
+
+/// Fills in `owner`, the event that names it, `cache` and `guest_fault_id` of every host fault.
 pub(super) fn join(conn: &Connection) -> rusqlite::Result<()> {
     let ram = conn
         .query_row("SELECT value FROM raw_run WHERE key = 'guest_memory_bytes'", [], |row| row.get::<_, i64>(0))
@@ -24,12 +27,16 @@ pub(super) fn join(conn: &Connection) -> rusqlite::Result<()> {
         .map(i64::cast_unsigned);
     let told = conn.query_row("SELECT EXISTS(SELECT 1 FROM raw_frame_event)", [], |row| row.get(0))?;
     let mut owners = Owners { told, ram, first: first_announced(conn)?, now: Ranges::default() };
+    let mut caches = Ranges::default();
     let mut nesting = Nesting::default();
 
     let mut hosts = conn.prepare("SELECT id, vcpu, tsc_begin, gpa FROM raw_host_fault ORDER BY tsc_begin, id")?;
-    let mut frames = conn.prepare("SELECT tsc, pfn, frames, op, owner FROM raw_frame_event ORDER BY tsc, id")?;
+    let mut frames = conn.prepare("SELECT tsc, pfn, frames, op, owner, id FROM raw_frame_event ORDER BY tsc, id")?;
+    let mut slabs =
+        conn.prepare("SELECT tsc, address, bytes_allocated, cache FROM raw_slab_event WHERE op = ? ORDER BY tsc, id")?;
     let mut faults = conn.prepare("SELECT tsc_begin, tsc_end, vcpu, id FROM raw_guest_fault ORDER BY tsc_begin, id")?;
     let mut frames = Ahead::new(frames.query([])?, FrameRow::read)?;
+    let mut slabs = Ahead::new(slabs.query([SlabOp::Grow.0])?, SlabRow::read)?;
     let mut faults = Ahead::new(faults.query([])?, FaultRow::read)?;
 
     let mut joined = Vec::new();
@@ -38,38 +45,52 @@ pub(super) fn join(conn: &Connection) -> rusqlite::Result<()> {
         let (id, vcpu, tsc): (i64, Option<u16>, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let gpa = row.get::<_, i64>(3)?.cast_unsigned();
         while let Some(frame) = frames.next_until(|frame| frame.tsc <= tsc)? {
-            owners.now.set(frame.start, frame.end, frame.owner);
+            owners.now.set(frame.start, frame.end, frame.taken);
+        }
+        while let Some(slab) = slabs.next_until(|slab| slab.tsc <= tsc)? {
+            caches.set(slab.start, slab.end, slab.cache);
         }
         while let Some(fault) = faults.next_until(|fault| fault.begin <= tsc)? {
             nesting.begin(fault);
         }
-        joined.push((id, owners.of(gpa), vcpu.and_then(|vcpu| nesting.innermost(vcpu, tsc))));
+        let taken = owners.of(gpa);
+        let cache = caches.get(gpa >> layout::PAGE_SHIFT).filter(|_| IN_CACHES.contains(&taken.owner));
+        joined.push((id, taken, cache, vcpu.and_then(|vcpu| nesting.innermost(vcpu, tsc))));
     }
-    let mut update = conn.prepare("UPDATE raw_host_fault SET owner = ?2, guest_fault_id = ?3 WHERE id = ?1")?;
-    for (id, owner, guest_fault) in joined {
-        update.execute(params![id, owner, guest_fault])?;
+    let mut update = conn.prepare(
+        "UPDATE raw_host_fault SET owner = ?2, frame_event_id = ?3, cache = ?4, guest_fault_id = ?5 WHERE id = ?1",
+    )?;
+    for (id, taken, cache, guest_fault) in joined {
+        update.execute(params![id, taken.owner, taken.event, cache, guest_fault])?;
     }
     Ok(())
 }
 
 /// Owners by frame as they were announced first: for host faults from before the guest began to tell.
-fn first_announced(conn: &Connection) -> rusqlite::Result<Ranges> {
+fn first_announced(conn: &Connection) -> rusqlite::Result<Ranges<Taken>> {
     let mut announced = Ranges::default();
     let mut rows =
-        conn.prepare("SELECT tsc, pfn, frames, op, owner FROM raw_frame_event WHERE op = ? ORDER BY id DESC")?;
+        conn.prepare("SELECT tsc, pfn, frames, op, owner, id FROM raw_frame_event WHERE op = ? ORDER BY id DESC")?;
     let mut rows = rows.query([FrameOp::Announce.0])?;
     while let Some(row) = rows.next()? {
         let row = FrameRow::read(row)?;
-        announced.set(row.start, row.end, row.owner);
+        announced.set(row.start, row.end, row.taken);
     }
     Ok(announced)
+}
+
+/// Who has a frame, and the frame event that says so.
+#[derive(Clone, Copy)]
+struct Taken {
+    owner: u16,
+    event: Option<i64>,
 }
 
 struct FrameRow {
     tsc: i64,
     start: u64,
     end: u64,
-    owner: u16,
+    taken: Taken,
 }
 
 impl FrameRow {
@@ -77,7 +98,26 @@ impl FrameRow {
         let (start, frames): (u32, u32) = (row.get(1)?, row.get(2)?);
         let freed = row.get::<_, u8>(3)? == FrameOp::Free.0;
         let owner = if freed { u16::from(Owner::None.0) } else { row.get(4)? };
-        Ok(FrameRow { tsc: row.get(0)?, start: start.into(), end: u64::from(start) + u64::from(frames), owner })
+        let taken = Taken { owner, event: row.get(5)? };
+        Ok(FrameRow { tsc: row.get(0)?, start: start.into(), end: u64::from(start) + u64::from(frames), taken })
+    }
+}
+
+/// A slab that a cache has taken.
+struct SlabRow {
+    tsc: i64,
+    start: u64,
+    end: u64,
+    cache: i64,
+}
+
+impl SlabRow {
+    /// The guest is not trusted: an address outside the direct map is of no frame, and no slab is larger than a block.
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let address = row.get::<_, i64>(1)?.cast_unsigned();
+        let frames = row.get::<_, u32>(2)? >> layout::PAGE_SHIFT;
+        let start = address.wrapping_sub(layout::PAGE_OFFSET) >> layout::PAGE_SHIFT;
+        Ok(SlabRow { tsc: row.get(0)?, start, end: start + u64::from(frames), cache: row.get(3)? })
     }
 }
 
@@ -121,23 +161,24 @@ struct Owners {
     /// Whether the guest told of its frames at all.
     told: bool,
     ram: Option<u64>,
-    first: Ranges,
-    now: Ranges,
+    first: Ranges<Taken>,
+    now: Ranges<Taken>,
 }
 
 impl Owners {
-    fn of(&self, gpa: u64) -> u16 {
+    fn of(&self, gpa: u64) -> Taken {
+        let nobodys = |owner| Taken { owner, event: None };
         if self.told && gpa >= layout::TRACE_WINDOW_PHYS {
-            return OWNER_TRACE_WINDOW;
+            return nobodys(OWNER_TRACE_WINDOW);
         }
         if self.ram.is_some_and(|ram| !is_ram(gpa, ram)) {
-            return OWNER_OUTSIDE_RAM;
+            return nobodys(OWNER_OUTSIDE_RAM);
         }
         if !self.told {
-            return OWNER_UNKNOWN;
+            return nobodys(OWNER_UNKNOWN);
         }
         let pfn = gpa >> layout::PAGE_SHIFT;
-        self.now.get(pfn).or_else(|| self.first.get(pfn)).unwrap_or(Owner::None.0.into())
+        self.now.get(pfn).or_else(|| self.first.get(pfn)).unwrap_or(nobodys(Owner::None.0.into()))
     }
 }
 
@@ -147,12 +188,17 @@ pub(crate) fn is_ram(gpa: u64, ram: u64) -> bool {
     gpa < low || (layout::MMIO_HOLE_END..layout::MMIO_HOLE_END + (ram - low)).contains(&gpa)
 }
 
-/// A map from ranges of frames to owners. Later settings win.
-#[derive(Default)]
-struct Ranges(BTreeMap<u64, (u64, u16)>);
+/// A map from ranges of frames to what is known of them. Later settings win.
+struct Ranges<T>(BTreeMap<u64, (u64, T)>);
 
-impl Ranges {
-    fn set(&mut self, start: u64, end: u64, owner: u16) {
+impl<T> Default for Ranges<T> {
+    fn default() -> Self {
+        Ranges(BTreeMap::new())
+    }
+}
+
+impl<T: Copy> Ranges<T> {
+    fn set(&mut self, start: u64, end: u64, owner: T) {
         if start >= end {
             return;
         }
@@ -171,7 +217,7 @@ impl Ranges {
         self.0.insert(start, (end, owner));
     }
 
-    fn get(&self, frame: u64) -> Option<u16> {
+    fn get(&self, frame: u64) -> Option<T> {
         let (_, &(end, owner)) = self.0.range(..=frame).next_back()?;
         (frame < end).then_some(owner)
     }

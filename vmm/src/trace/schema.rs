@@ -59,7 +59,8 @@ CREATE TABLE raw_guest_fault(
 CREATE TABLE raw_host_fault(
   id INTEGER PRIMARY KEY, vcpu INTEGER, tsc_begin INTEGER NOT NULL, tsc_end INTEGER NOT NULL, gpa INTEGER NOT NULL,
   access INTEGER NOT NULL, source INTEGER NOT NULL, owner INTEGER, guest_fault_id INTEGER, rip INTEGER,
-  error_code INTEGER, kind INTEGER NOT NULL, bytes INTEGER NOT NULL, gva INTEGER, stage INTEGER, same_as INTEGER) STRICT;
+  error_code INTEGER, kind INTEGER NOT NULL, bytes INTEGER NOT NULL, gva INTEGER, stage INTEGER, same_as INTEGER,
+  frame_event_id INTEGER, cache INTEGER) STRICT;
 CREATE TABLE raw_kvm_event(
   id INTEGER PRIMARY KEY, vcpu INTEGER, tsc INTEGER NOT NULL, tsc_end INTEGER, event INTEGER NOT NULL, reason TEXT,
   rip INTEGER, address INTEGER, code INTEGER, code2 INTEGER) STRICT;
@@ -164,7 +165,9 @@ CREATE VIEW host_fault AS SELECT h.id, h.vcpu, h.tsc_begin, h.tsc_end, {hex h.gp
   h.source = (SELECT code FROM code_source WHERE name = (SELECT value FROM raw_run WHERE key = 'host_fault_source'))
     AS counted,
   {symbol COALESCE(h.rip,t.rip)} AS symbol
-  FROM raw_host_fault h LEFT JOIN raw_host_fault t ON t.id = h.same_as;
+  , h.frame_event_id, (SELECT text FROM raw_string s WHERE s.id = h.cache) AS cache,
+  (SELECT text FROM raw_string s WHERE s.id = e.call_site) AS call_site
+  FROM raw_host_fault h LEFT JOIN raw_host_fault t ON t.id = h.same_as LEFT JOIN raw_frame_event e ON e.id = h.frame_event_id;
 CREATE VIEW fault_chain AS SELECT g.id AS guest_fault_id, g.pid, g.gva, g.kind, g.tsc_end - g.tsc_begin AS guest_ticks,
   COALESCE(h.faults, 0) AS host_faults, COALESCE(h.ticks, 0) AS host_ticks, COALESCE(h.page_tables, 0) AS page_table_faults,
   COALESCE(h.own, 0) AS own_frame_faults
@@ -334,7 +337,7 @@ mod tests {
         create(&conn).expect("the schema is valid");
         for (id, gpa) in [(1, -1i64), (2, 0x1000), (3, 0x7fff_0000_0000)] {
             conn.execute(
-                "INSERT INTO raw_host_fault VALUES (?, 0, 1, 2, ?, 1, 1, NULL, NULL, NULL, NULL, 1, 4096, NULL, NULL, NULL)",
+                "INSERT INTO raw_host_fault VALUES (?, 0, 1, 2, ?, 1, 1, NULL, NULL, NULL, NULL, 1, 4096, NULL, NULL, NULL, NULL, NULL)",
                 params![id, gpa],
             )
             .expect("insert");

@@ -381,7 +381,7 @@ impl Writer {
             }
         };
         self.insert(
-            "INSERT INTO raw_host_fault VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?, ?, NULL)",
+            "INSERT INTO raw_host_fault VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",
             params![
                 fault.vcpu,
                 fault.tsc_begin.cast_signed(),
