@@ -5,7 +5,7 @@ use pagelab_abi::{
     layout::{PAGE_OFFSET, PAGE_SIZE},
 };
 use pagelab_mm::{
-    frame::{FreeError, Gfp, MAX_ORDER},
+    frame::{Gfp, MAX_ORDER, Mistake},
     machine::{Machine as _, Pfn},
 };
 
@@ -76,7 +76,7 @@ fn double_free(kernel: &mut Kernel) -> Outcome {
     let frame = kernel.mm.alloc_frame(Gfp::KERNEL, Owner::Kernel)?;
     kernel.mm.free_frames(frame, 0)?;
     let free = kernel.mm.frames.free();
-    ensure_eq!(kernel.mm.free_frames(frame, 0), Err(FreeError::DoubleFree));
+    ensure_eq!(kernel.mm.free_frames(frame, 0).map_err(|error| error.mistake), Err(Mistake::DoubleFree));
     ensure_eq!(kernel.mm.frames.free(), free);
     Ok(())
 }
@@ -85,14 +85,17 @@ test!(wrong_frees, "frames/wrong_frees");
 fn wrong_frees(kernel: &mut Kernel) -> Outcome {
     let block = kernel.mm.alloc_frames(2, Gfp::KERNEL, Owner::Kernel)?;
     let mm = &mut kernel.mm;
-    ensure_eq!(mm.free_frames(block, 1), Err(FreeError::WrongOrder { allocated: 2 }));
-    ensure_eq!(mm.free_frames(Pfn(block.0 + 1), 0), Err(FreeError::NotHead { head: block }));
+    ensure_eq!(mm.free_frames(block, 1).map_err(|error| error.mistake), Err(Mistake::WrongOrder { allocated: 2 }));
+    ensure_eq!(
+        mm.free_frames(Pfn(block.0 + 1), 0).map_err(|error| error.mistake),
+        Err(Mistake::NotHead { head: block })
+    );
     mm.get_frame(block)?;
-    ensure_eq!(mm.free_frames(block, 2), Err(FreeError::Referenced { refcount: 2 }));
+    ensure_eq!(mm.free_frames(block, 2).map_err(|error| error.mistake), Err(Mistake::Referenced { refcount: 2 }));
     ensure_eq!(mm.put_frame(block), Ok(false));
     // The kernel's own image, and a frame far beyond RAM.
-    ensure_eq!(mm.free_frames(Pfn(0x100), 0), Err(FreeError::Reserved));
-    ensure_eq!(mm.free_frames(Pfn(u32::MAX), 0), Err(FreeError::Foreign));
+    ensure_eq!(mm.free_frames(Pfn(0x100), 0).map_err(|error| error.mistake), Err(Mistake::Reserved));
+    ensure_eq!(mm.free_frames(Pfn(u32::MAX), 0).map_err(|error| error.mistake), Err(Mistake::Foreign));
     mm.free_frames(block, 2)?;
     Ok(())
 }
