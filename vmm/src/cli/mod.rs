@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each thin.
 
 mod attach;
+mod bench;
 mod default_path;
 mod doctor;
 mod guest_memory;
@@ -32,12 +33,13 @@ Examples:
   pagelab run demand-paging -- --pages 64   arguments for the program follow --
   pagelab run ./my-program                  your own static Linux program (gcc -static)
   pagelab test frames/                      the kernel's own tests, each in a fresh VM
+  pagelab bench                             what its operations cost, in instructions
   pagelab attach PID --seconds 10           what KVM tells of a VM that is running already
   pagelab report FILE --json                the numbers of a recorded run
   pagelab walk FILE 0x7ffff0000000          the page tables on the way to an address
   sqlite3 FILE 'SELECT * FROM guest_fault'  everything that was recorded
 
-Exit status: of `run` and `test`, see their --help; of the others 0, 1 for a failure, 2 for a wrong command \
+Exit status: of `run`, `test` and `bench`, see their --help; of the others 0, 1 for a failure, 2 for a wrong command \
 line.
 
 Environment: PAGELAB_LOG=debug says on standard error what the lab does (error, warn, info, debug, trace).";
@@ -55,6 +57,7 @@ struct Cli {
 enum Command {
     Run(Box<run::RunArgs>),
     Test(Box<test::TestArgs>),
+    Bench(Box<bench::BenchArgs>),
     Attach(attach::AttachArgs),
     List(list::ListArgs),
     Report(report::ReportArgs),
@@ -74,6 +77,7 @@ pub fn main(start: Start) -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => return args.execute(start),
         Command::Test(args) => return args.execute(start),
+        Command::Bench(args) => return args.execute(start),
         Command::Attach(args) => args.execute(start).map(|()| true),
         Command::List(args) => args.execute().map(|()| true).map_err(anyhow::Error::from),
         Command::Report(args) => args.execute().map(|()| true).map_err(anyhow::Error::from),

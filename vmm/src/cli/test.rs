@@ -1,6 +1,15 @@
 //! `pagelab test`: the in-guest tests, each in a fresh VM.
 
-use std::{fmt::Write as _, fs, num::NonZero, path::PathBuf, process::ExitCode, thread, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    fs,
+    num::NonZero,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -11,7 +20,7 @@ use crate::{
     builtin,
     run::{LAB_STATUS, Start},
     selftest::{
-        choice::choose,
+        choice::{NoneMeant, choose},
         list::{Listed, list},
         machine::Machine,
         one::{Outcome, Setting, Verdict},
@@ -23,7 +32,7 @@ use crate::{
 const NAME_WIDTH: usize = 44;
 
 /// Bytes of RAM where neither the test nor the user says: each test ends with a look at every frame.
-const USUAL_MEMORY: u64 = 32 << 20;
+pub(super) const USUAL_MEMORY: u64 = 32 << 20;
 
 const HELP: &str = "\
 Each test boots a virtual machine of its own with a kernel that has the tests in it, and ends it. A test says \
@@ -73,40 +82,40 @@ pub(super) struct TestArgs {
     /// Seed of everything random in the guest.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Run the tests of this kernel instead of the built-in one's: guest/kernel, built with feature selftest.
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
     #[command(flatten)]
     guest_memory: GuestMemoryArgs,
+}
+
+/// The kernel with the tests: the built-in one, or a file.
+pub(super) fn kernel(file: Option<&Path>) -> anyhow::Result<Cow<'static, [u8]>> {
+    let Some(path) = file else { return Ok(builtin::SELFTEST_KERNEL.into()) };
+    Ok(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.into())
 }
 
 impl TestArgs {
     /// Runs the tests; says the exit status.
     pub(super) fn execute(&self, start: Start) -> ExitCode {
-        let tests = match self.chosen() {
-            Ok(tests) => tests,
-            Err(error) => {
-                eprintln!("pagelab: {error:#}");
-                return ExitCode::from(2);
-            }
-        };
-        match self.run(start, &tests) {
+        match self.run(start) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {
                 eprintln!("pagelab: {error:#}");
-                status(LAB_STATUS)
+                if error.is::<NoneMeant>() { ExitCode::from(2) } else { status(LAB_STATUS) }
             }
         }
     }
 
-    fn chosen(&self) -> anyhow::Result<Vec<Listed>> {
-        let mut tests = list(builtin::SELFTEST_KERNEL)?;
-        tests.retain(|test| !test.is_benchmark());
-        Ok(choose(tests, self.filter.as_deref())?)
-    }
-
     /// Whether all went well.
-    fn run(&self, start: Start, tests: &[Listed]) -> anyhow::Result<bool> {
+    fn run(&self, start: Start) -> anyhow::Result<bool> {
+        let kernel = kernel(self.kernel.as_deref())?;
+        let mut tests = list(&kernel)?;
+        tests.retain(|test| !test.is_benchmark());
+        let tests = choose(tests, self.filter.as_deref())?;
         if self.list {
-            print(&listing(tests, self.json))?;
+            print(&listing(&tests, self.json))?;
             return Ok(true);
         }
         if let Some(folder) = &self.keep {
@@ -115,7 +124,7 @@ impl TestArgs {
         let memory = self.guest_memory.memory_or(USUAL_MEMORY);
         let setting = Setting {
             start,
-            kernel: builtin::SELFTEST_KERNEL,
+            kernel: &kernel,
             machine: Machine { memory, policy: self.guest_memory.policy_for(memory)? },
             timeout: self.timeout,
             seed: self.seed,
@@ -123,7 +132,7 @@ impl TestArgs {
         };
         let jobs = self.jobs.or(thread::available_parallelism().ok()).map_or(1, NonZero::get);
         let mut outcomes = Vec::new();
-        let counts = run_all(&setting, tests, jobs, |outcome| {
+        let counts = run_all(&setting, &tests, jobs, |outcome| {
             if self.json {
                 outcomes.push(to_json(outcome));
             } else if let Err(error) = print(&self.line(outcome)) {

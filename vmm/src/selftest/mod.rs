@@ -12,6 +12,7 @@
 //! The other half is `guest/kernel/src/selftest`, and what both agree on is [`pagelab_abi::selftest`].
 
 pub mod choice;
+pub mod costs;
 pub mod list;
 pub mod machine;
 pub mod one;
