@@ -5,7 +5,7 @@
 
 use core::hint::black_box;
 
-use pagelab_abi::code::Owner;
+use pagelab_abi::{code::Owner, layout::PAGE_SIZE};
 use pagelab_mm::frame::Gfp;
 
 use super::{
@@ -38,6 +38,15 @@ fn frame(kernel: &mut Kernel, order: u8) -> Outcome {
     for _ in 0..iterations(kernel)? {
         let block = kernel.mm.alloc_frames(black_box(order), Gfp::KERNEL, Owner::Kernel)?;
         kernel.mm.free_frames(black_box(block), order)?;
+    }
+    Ok(())
+}
+
+test!(vmalloc_page, "bench/vmalloc_page", Machine::BENCHMARK.lazy_vmalloc(false));
+fn vmalloc_page(kernel: &mut Kernel) -> Outcome {
+    for _ in 0..iterations(kernel)? {
+        let address = kernel.mm.vmalloc(black_box(PAGE_SIZE))?;
+        kernel.mm.vfree(black_box(address))?;
     }
     Ok(())
 }

@@ -5,8 +5,13 @@ use core::{
     panic::Location,
 };
 
+use crate::text::Text;
+
 /// Bytes of a failure's text; what is longer is cut.
 const CAPACITY: usize = 320;
+
+/// Bytes of a text that is searched for words.
+const REPORT: usize = 4096;
 
 /// What a test returns.
 pub(crate) type Outcome = Result<(), Failure>;
@@ -80,6 +85,30 @@ impl<E: fmt::Debug> From<E> for Failure {
     fn from(error: E) -> Failure {
         Failure::new(format_args!("{error:?}"))
     }
+}
+
+/// Fails unless something was refused, and each of these words is in what is said of it.
+#[track_caller]
+pub(super) fn refused<T: fmt::Debug, E: fmt::Display>(result: Result<T, E>, words: &[&str]) -> Outcome {
+    match result {
+        Ok(value) => Err(Failure::new(format_args!("this should have been refused, and gave {value:?}"))),
+        Err(error) => says(&error, words),
+    }
+}
+
+/// Fails unless each of these words is in a text, as often as it is named.
+#[track_caller]
+pub(super) fn says(text: &dyn fmt::Display, words: &[&str]) -> Outcome {
+    let mut buffer = Text::<REPORT>::new();
+    let bytes = buffer.format(format_args!("{text}"));
+    for word in words {
+        let found = bytes.windows(word.len()).filter(|part| *part == word.as_bytes()).count();
+        let wanted = words.iter().filter(|other| *other == word).count();
+        if found < wanted {
+            return Err(Failure::new(format_args!("{word:?} is {found} times, not {wanted}, in: {text}")));
+        }
+    }
+    Ok(())
 }
 
 /// Fails unless a condition holds; says the condition, or the text given.

@@ -1,6 +1,7 @@
 //! What is in use before a test and after it: a test that leaves more behind has leaked.
 //!
-//! Equal must be: the frames of each owner, but two; the tables of the process; the VMAs. The two are frames of slabs,
+//! Equal must be: the frames of each owner, but two; the tables of the process; the VMAs; the areas of the kernel's own
+//! virtual memory. The two are frames of slabs,
 //! since caches keep empty ones, and tables of the kernel's half of the address space, which are never given back.
 
 use pagelab_abi::code::Owner;
@@ -17,6 +18,7 @@ pub(super) struct Ledger {
     frames: [u64; OWNERS],
     user_tables: u64,
     vmas: u32,
+    areas: u32,
     free: u64,
 }
 
@@ -31,6 +33,7 @@ impl Ledger {
             frames,
             user_tables: kernel.process.space.tables.tables,
             vmas: kernel.mm.vmas.live(),
+            areas: kernel.mm.area_count(),
             free: kernel.mm.frames.free(),
         }
     }
@@ -42,6 +45,7 @@ impl Ledger {
         }
         let after = Ledger::take(kernel);
         ensure_eq!(after.vmas, self.vmas);
+        ensure_eq!(after.areas, self.areas);
         ensure_eq!(after.user_tables, self.user_tables);
         for (index, (&before, &now)) in self.frames.iter().zip(&after.frames).enumerate() {
             let owner = Owner::ALL[index];

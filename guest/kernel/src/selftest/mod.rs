@@ -24,7 +24,7 @@
 //! - A benchmark (`bench!`) does its operation [`iterations`] times and nothing else that depends on that number.
 //!
 //! Where to look: [`frames`] zones and buddy; [`paging`] faults of a program's memory; [`tables`] the kernel's own page
-//! tables; [`harness`] tests of all this, and tests that fail to show how that looks; [`bench`] costs.
+//! tables; [`vmalloc`] its own virtual memory; [`harness`] tests of all this, and tests that fail to show how that looks; [`bench`] costs.
 
 mod bench;
 mod check;
@@ -37,6 +37,7 @@ mod paging;
 pub(crate) mod probe;
 mod report;
 mod tables;
+mod vmalloc;
 
 use core::str;
 
