@@ -19,6 +19,7 @@ echo "== lints: guest"
 for guest in guest/kernel guest/user; do
     (cd "$guest" && cargo clippy --profile guest -- -D warnings)
 done
+(cd guest/kernel && cargo clippy --profile guest --features selftest -- -D warnings)
 if command -v cargo-deny >/dev/null 2>&1; then
     echo "== licences"
     cargo deny check licenses bans sources

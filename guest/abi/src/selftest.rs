@@ -68,6 +68,8 @@ bitflags::bitflags! {
         const BENCHMARK = 1 << 2;
         /// A test that fails by design, to show how that is told: it runs only if its whole name is asked for.
         const DEMONSTRATION = 1 << 3;
+        /// Its machine is too large for a look at every frame after the test.
+        const LARGE = 1 << 4;
     }
 }
 

@@ -33,6 +33,11 @@ impl Entry {
     pub(super) fn is_benchmark(&self) -> bool {
         Switches::from_bits_retain(self.test.switches).contains(Switches::BENCHMARK)
     }
+
+    /// Whether its machine is too large for a look at every frame.
+    pub(super) fn is_large(&self) -> bool {
+        Switches::from_bits_retain(self.test.switches).contains(Switches::LARGE)
+    }
 }
 
 /// Registers a test: its function, its name, and what it needs of its machine.
@@ -126,6 +131,11 @@ impl Machine {
     /// Migrate types are kept apart, or not.
     pub(super) const fn mobility_grouping(self, grouping: bool) -> Machine {
         self.switch(Switches::NO_MOBILITY_GROUPING, !grouping).fix(Fixed::GROUPING)
+    }
+
+    /// The machine is too large for a look at every frame after the test.
+    pub(super) const fn large(self) -> Machine {
+        self.switch(Switches::LARGE, true)
     }
 
     /// The kernel must panic, and say this.

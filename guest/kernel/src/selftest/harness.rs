@@ -23,7 +23,7 @@ test!(finds_a_leak, "harness/finds_a_leak");
 fn finds_a_leak(kernel: &mut Kernel) -> Outcome {
     let before = Ledger::take(kernel);
     let leaked = kernel.mm.alloc_frame(Gfp::KERNEL, Owner::Kernel)?;
-    ensure!(before.compare(kernel).is_err(), "a frame leaked and nobody noticed");
+    ensure!(before.compare(kernel, true).is_err(), "a frame leaked and nobody noticed");
     kernel.mm.free_frames(leaked, 0)?;
     Ok(())
 }
@@ -35,7 +35,7 @@ fn finds_broken_invariants(kernel: &mut Kernel) -> Outcome {
     // Some other frame in use becomes somebody else's, behind the allocator's back.
     let page = kernel.mm.machine.pages()[frame.index()];
     kernel.mm.machine.pages_mut()[frame.index()] = Page { owner: Owner::Anon, ..page };
-    ensure!(before.compare(kernel).is_err(), "an owner's count is wrong and nobody noticed");
+    ensure!(before.compare(kernel, true).is_err(), "an owner's count is wrong and nobody noticed");
     kernel.mm.machine.pages_mut()[frame.index()] = page;
     kernel.mm.free_frames(frame, 0)?;
     Ok(())

@@ -9,6 +9,8 @@ use pagelab_mm::{
     space::{MmapRequest, map, prot},
 };
 
+use x86_64::registers::control::{Cr4, Cr4Flags};
+
 use super::{
     check::{Failure, Outcome, ensure, ensure_eq},
     entry::test,
@@ -133,6 +135,20 @@ fn user_pages_are_not_executed(kernel: &mut Kernel) -> Outcome {
     // A `ret`.
     probe::write(page, 0xc3)?;
     ensure!(entry(kernel, page).is_nx());
+    ensure_eq!(probe::execute(page), Err(Fault::page(PRESENT | FETCH, page)));
+    unmap(kernel, page, 1)
+}
+
+test!(supervisor_does_not_execute_user_pages, "paging/supervisor_does_not_execute_user_pages");
+fn supervisor_does_not_execute_user_pages(kernel: &mut Kernel) -> Outcome {
+    if !Cr4::read().contains(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION) {
+        return Err(Failure::skip(format_args!("this CPU has no SMEP")));
+    }
+    let page = map_anonymous(kernel, 1, prot::READ | prot::WRITE | prot::EXEC)?;
+    resolve(kernel, page, Access::Write);
+    // A `ret`, which ring 3 could execute.
+    probe::write(page, 0xc3)?;
+    ensure!(!entry(kernel, page).is_nx());
     ensure_eq!(probe::execute(page), Err(Fault::page(PRESENT | FETCH, page)));
     unmap(kernel, page, 1)
 }

@@ -161,7 +161,7 @@ test!(too_large_leaves_nothing_behind, "vmalloc/too_large_leaves_nothing_behind"
 fn too_large_leaves_nothing_behind(kernel: &mut Kernel) -> Outcome {
     // The tables are there, and an arena's frame.
     let warm = kernel.mm.vmalloc(PAGE_SIZE)?;
-    let mut hog = Hog::default();
+    let mut hog = Hog::new();
     hog.take_all(kernel, Gfp::KERNEL);
     hog.give_one_back(kernel)?;
     let free = kernel.mm.frames.free();
