@@ -9,6 +9,7 @@ use pagelab_mm::{
         SimContext, SimProcess,
         elf::{EXECUTE, ElfFile, PT_DYNAMIC, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_TLS, READ, Segment, WRITE},
     },
+    slab::CacheId,
     vma::VmFlags,
 };
 
@@ -109,16 +110,17 @@ fn load(program: &Program<'_>, bytes: &[u8]) -> Result<(), String> {
     let SimProcess { mut cx, space, .. } = process;
     space.destroy(&mut cx);
     cx.machine.assert_coherent();
-    ensure!(cx.vmas.live() == 0, "VMAs are lost\n{}", cx.vmas.live());
+    let vmas = cx.slabs.active(CacheId::VM_AREA_STRUCT);
+    ensure!(vmas == 0, "VMAs are lost\n{vmas}");
     // The top table was there before.
     ensure!(accounted(&cx) == before + 1, "frames are lost\n{} of {}", accounted(&cx), before + 1);
     result
 }
 
-/// Frames that are free, and those that outlive a process: the file's pages, the zero page, room for VMAs.
+/// Frames that are free, and those that outlive a process: the file's pages, the zero page, slabs.
 fn accounted(cx: &SimContext) -> u64 {
-    let kept = [Owner::File, Owner::PageCacheNode, Owner::ZeroPage].map(|owner| cx.frames.owned(owner));
-    cx.frames.free() + kept.iter().sum::<u64>() + u64::from(cx.vmas.frames())
+    let kept = [Owner::File, Owner::PageCacheNode, Owner::Slab, Owner::ZeroPage].map(|owner| cx.frames.owned(owner));
+    cx.frames.free() + kept.iter().sum::<u64>()
 }
 
 fn compare(process: &mut SimProcess, model: &Model) -> Result<(), String> {

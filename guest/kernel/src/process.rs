@@ -163,6 +163,12 @@ impl Kernel {
         }
         snapshot.end(&mut mm.trace);
 
+        self.snapshot.begin(SnapshotKind::Slab, moment);
+        for cache in self.mm.slabs.entries() {
+            self.snapshot.put(&mut self.mm.trace, &cache);
+        }
+        self.snapshot.end(&mut self.mm.trace);
+
         self.snapshot.begin(SnapshotKind::VmStat, moment);
         self.snapshot.put(&mut self.mm.trace, &self.mm.stats.values);
         self.snapshot.end(&mut self.mm.trace);

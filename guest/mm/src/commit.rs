@@ -93,7 +93,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     pub fn promise_file(&mut self, id: FileId, total_vm: u64) -> Result<(), Errno> {
         let pages = self.file(id).pages();
         self.charge(pages, total_vm)?;
-        self.files.get_mut(&mut self.machine, id.0).promised = pages;
+        self.file_mut(id).promised = pages;
         Ok(())
     }
 }

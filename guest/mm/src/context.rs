@@ -1,14 +1,14 @@
 //! What every operation of memory management works on.
 
-use pagelab_abi::{code::Owner, vmstat};
+use pagelab_abi::vmstat;
 
 use crate::{
-    arena::{Arena, Slot},
     commit::Commit,
-    file::{FileId, Files},
+    file::FileId,
     frame::{Frames, Gfp, OutOfMemory, Refused},
     kernel_space::KernelSpace,
     machine::{Machine, Pfn},
+    slab::{CacheId, Slabs, Slot, typed},
     trace::Trace,
     vma::Vma,
 };
@@ -24,10 +24,8 @@ pub struct Context<M, T> {
     pub frames: Frames,
     /// Linux's event counters.
     pub stats: VmStat,
-    /// The VMAs of all processes.
-    pub vmas: Arena<Vma>,
-    /// The files that can be mapped.
-    pub files: Files,
+    /// Caches of kernel objects.
+    pub slabs: Slabs,
     /// The kernel's own virtual memory.
     pub kernel: KernelSpace,
     /// The frame that every untouched anonymous page reads as; [`Pfn::NONE`] before its first use.
@@ -46,8 +44,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             trace,
             frames: Frames::new(),
             stats: VmStat::default(),
-            vmas: Arena::new(),
-            files: Files::new(),
+            slabs: Slabs::new(),
             kernel: KernelSpace::new(),
             zero_page: Pfn::NONE,
             commit: Commit::default(),
@@ -58,42 +55,52 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// The VMA in a live slot.
     #[inline]
     pub fn vma(&self, slot: Slot) -> &Vma {
-        self.vmas.get(&self.machine, slot)
+        typed::get(&self.machine, slot)
     }
 
     /// The VMA in a live slot, writable.
     #[inline]
     pub fn vma_mut(&mut self, slot: Slot) -> &mut Vma {
-        self.vmas.get_mut(&mut self.machine, slot)
+        typed::get_mut(&mut self.machine, slot)
     }
 
-    /// Stores a VMA, with a reference to its file; takes a frame when the arena has no room.
+    /// Stores a VMA, with a reference to its file.
+    ///
+    /// # Errors
+    /// No frame for its object.
     #[track_caller]
     pub fn alloc_vma(&mut self, vma: Vma) -> Result<Slot, OutOfMemory> {
-        if self.vmas.is_full() {
-            let frame = self.alloc_frame(Gfp::KERNEL, Owner::Slab)?;
-            self.vmas.add_frame(&mut self.machine, frame);
-        }
+        let slot = typed::slot_of(self.kmem_cache_alloc(CacheId::VM_AREA_STRUCT, Gfp::KERNEL)?);
         if vma.file != 0 {
             self.get_file(FileId(vma.file));
         }
-        self.vmas.insert(&mut self.machine, vma).ok_or(OutOfMemory)
+        *self.vma_mut(slot) = vma;
+        Ok(slot)
     }
 
-    /// Forgets a VMA and its reference to its file, and gives its frame back when it was the last in it and other frames
-    /// have room.
+    /// Forgets a VMA and its reference to its file.
     ///
     /// # Panics
     /// When the slot holds no live VMA: a bug that would corrupt memory if it went on.
     #[track_caller]
     pub fn free_vma(&mut self, slot: Slot) {
         let file = self.vma(slot).file;
-        let emptied = self.vmas.remove(&mut self.machine, slot).expect("a VMA is freed once");
-        if let Some(frame) = emptied {
-            self.free_frames(frame, 0).expect("the arena's frames are its own");
-        }
+        self.free_own(CacheId::VM_AREA_STRUCT, typed::address_of(slot));
         if file != 0 {
             self.put_file(FileId(file));
+        }
+    }
+
+    /// Gives an object of the kernel's own back.
+    ///
+    /// # Panics
+    /// When it is not one that is handed out: a bug that would corrupt memory if it went on. Damage found around it is
+    /// noted, and no more.
+    #[inline]
+    #[track_caller]
+    pub fn free_own(&mut self, cache: CacheId, object: u64) {
+        if let Err(error) = self.kmem_cache_free(cache, object) {
+            assert!(error.mistake.was_freed(), "{error}");
         }
     }
 }

@@ -10,7 +10,6 @@
 #[cfg(feature = "sim")]
 extern crate std;
 
-pub mod arena;
 pub mod commit;
 pub mod context;
 pub mod errno;
@@ -26,6 +25,7 @@ pub mod oom;
 pub mod page_table;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod slab;
 pub mod space;
 pub mod text;
 pub mod trace;

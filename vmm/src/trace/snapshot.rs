@@ -2,7 +2,7 @@
 
 use pagelab_abi::{
     code::SnapshotKind,
-    snapshot::{MemHeader, MissingSyscall, MmHeader, VmaEntry, ZoneEntry},
+    snapshot::{CacheEntry, MemHeader, MissingSyscall, MmHeader, VmaEntry, ZoneEntry},
     vmstat,
 };
 
@@ -49,6 +49,7 @@ pub(super) fn store(
         SnapshotKind::Memory => rows.memory(bytes, halves),
         SnapshotKind::VmStat => rows.vmstat(bytes, halves),
         SnapshotKind::MissingSyscalls => rows.missing_syscalls(bytes),
+        SnapshotKind::Slab => rows.slab(bytes),
         _ => Ok(false),
     }
 }
@@ -168,6 +169,17 @@ impl Rows<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn slab(&self, bytes: &[u8]) -> rusqlite::Result<bool> {
+        let caches: Vec<CacheEntry> = entries(bytes, u32::MAX);
+        let frames = caches
+            .iter()
+            .fold(0u64, |sum, cache| sum.wrapping_add(cache.slabs.wrapping_mul(cache.pages_per_slab.into())));
+        let active = caches.iter().fold(0u64, |sum, cache| sum.wrapping_add(cache.active_objects));
+        self.counters(&[("slab_frames", frames), ("slab_objects", active)])?;
+        self.text("slabinfo", |w| text::slabinfo(w, caches))?;
+        Ok(bytes.len().is_multiple_of(size_of::<CacheEntry>()))
     }
 
     fn missing_syscalls(&self, bytes: &[u8]) -> rusqlite::Result<bool> {

@@ -5,7 +5,7 @@ mod tables;
 
 use pagelab_abi::{
     ABI_VERSION,
-    boot::{BOOT_MAGIC, BootFlags, BootInfo},
+    boot::{BOOT_MAGIC, BootFlags, BootInfo, SlabDebug},
     code::{BulkKind, Moment, Owner},
     event,
     layout::{PAGE_OFFSET, PAGE_SIZE},
@@ -58,6 +58,7 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     let mut mm = Context::new(machine, tracer);
     name::RESERVED.iter().for_each(|&(id, text)| mm.trace.string(id, &[text.as_bytes()]));
     mm.init_frames(&frames_config(boot, &memblock));
+    mm.slabs.configure(boot.slab_allocator, SlabDebug::from_bits_truncate(boot.slab_debug));
     mm.init_kernel_space(tables::root());
     mm.kernel.lazy = flags.contains(BootFlags::LAZY_VMALLOC);
     let managed_frames = mm.frames.managed();

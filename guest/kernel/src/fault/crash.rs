@@ -6,7 +6,7 @@ use pagelab_abi::{
     layout::PAGE_SIZE,
     trap::TrapFrame,
 };
-use pagelab_mm::arena::Slot;
+use pagelab_mm::slab::Slot;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 use crate::{process::Process, state::Kernel, take_once::TakeOnce, user_copy};

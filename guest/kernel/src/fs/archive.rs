@@ -93,7 +93,7 @@ impl Kernel {
         }
         let inode = inode_of(entry, system).ok_or(Errno::EIO)?;
         let slot = self.fs.slab.insert(&mut self.mm, inode)?;
-        self.add_dentry(directory, hash, text, slot).inspect_err(|_| self.fs.slab.remove(&mut self.mm, slot))
+        self.add_dentry(directory, hash, text, slot).inspect_err(|_| self.fs.slab.remove::<Inode>(&mut self.mm, slot))
     }
 
     /// Bytes of an inode's contents in the initramfs.

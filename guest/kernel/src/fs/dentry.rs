@@ -6,7 +6,10 @@
 use pagelab_mm::errno::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Slot, name};
+use super::{
+    Slot, name,
+    slab::{Family, Kept},
+};
 use crate::{state::Kernel, take_once::TakeOnce};
 
 /// Lists of dentries by hash.
@@ -39,6 +42,10 @@ pub(crate) struct Dentry {
     flags: u8,
     /// The name, or the slot of a longer one.
     name: [u8; INLINE],
+}
+
+impl Kept for Dentry {
+    const FAMILY: Family = Family::Dentry;
 }
 
 impl Dentry {
@@ -245,7 +252,7 @@ impl Kernel {
         if usize::from(dentry.length) > INLINE {
             name::free(self, dentry.long());
         }
-        self.fs.slab.remove(&mut self.mm, slot);
+        self.fs.slab.remove::<Dentry>(&mut self.mm, slot);
         self.inode_mut(dentry.parent).users -= 1;
         dentry.parent
     }

@@ -3,7 +3,10 @@
 use pagelab_mm::{errno::Errno, file::FileId};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Slot, name, pipe};
+use super::{
+    Slot, Times, name, pipe,
+    slab::{Family, Kept},
+};
 use crate::state::Kernel;
 
 /// File types of `st_mode`.
@@ -112,6 +115,10 @@ pub(crate) struct Inode {
     pub(crate) entries: u32,
 }
 
+impl Kept for Inode {
+    const FAMILY: Family = Family::Inode;
+}
+
 impl Inode {
     /// In `flags`: every name of the directory's index has a dentry.
     pub(crate) const LISTED: u8 = 1;
@@ -166,7 +173,7 @@ impl Kernel {
         }
         let slot = self.fs.slab.insert(&mut self.mm, inode)?;
         if let Err(errno) = self.touch(slot, true, true) {
-            self.fs.slab.remove(&mut self.mm, slot);
+            self.fs.slab.remove::<Inode>(&mut self.mm, slot);
             return Err(errno);
         }
         Ok(slot)
@@ -220,9 +227,9 @@ impl Kernel {
                 _ => {}
             }
             if inode.times != 0 {
-                self.fs.slab.remove(&mut self.mm, inode.times);
+                self.fs.slab.remove::<Times>(&mut self.mm, inode.times);
             }
-            self.fs.slab.remove(&mut self.mm, slot);
+            self.fs.slab.remove::<Inode>(&mut self.mm, slot);
             if inode.dentry == 0 {
                 return;
             }

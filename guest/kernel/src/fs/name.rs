@@ -3,7 +3,10 @@
 use pagelab_mm::errno::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Slot;
+use super::{
+    Slot,
+    slab::{Family, Kept},
+};
 use crate::state::Kernel;
 
 /// Bytes of a text in one slot.
@@ -17,6 +20,10 @@ struct Piece {
     /// Bytes from here to the text's end.
     rest: u32,
     bytes: [u8; PIECE],
+}
+
+impl Kept for Piece {
+    const FAMILY: Family = Family::Text;
 }
 
 /// Stores a text.
@@ -84,7 +91,7 @@ pub(crate) fn equals(kernel: &Kernel, mut slot: Slot, mut text: &[u8]) -> bool {
 pub(crate) fn free(kernel: &mut Kernel, mut slot: Slot) {
     while slot != 0 {
         let next = kernel.fs.slab.get::<Piece>(&kernel.mm, slot).next;
-        kernel.fs.slab.remove(&mut kernel.mm, slot);
+        kernel.fs.slab.remove::<Piece>(&mut kernel.mm, slot);
         slot = next;
     }
 }

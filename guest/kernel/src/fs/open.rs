@@ -8,6 +8,7 @@ use super::{
     inode::Kind,
     path::Found,
     pipe::{self, READERS, WRITERS},
+    slab::{Family, Kept},
 };
 use crate::{proc, state::Kernel, take_once::TakeOnce};
 
@@ -59,6 +60,10 @@ pub(crate) struct Open {
     /// Bytes of it.
     pub(crate) text_length: u64,
     reserved: [u64; 3],
+}
+
+impl Kept for Open {
+    const FAMILY: Family = Family::Open;
 }
 
 impl Open {
@@ -242,7 +247,7 @@ impl Kernel {
             }
         }
         proc::drop_text(self, slot);
-        self.fs.slab.remove(&mut self.mm, slot);
+        self.fs.slab.remove::<Open>(&mut self.mm, slot);
         self.let_dentry_go(open.dentry);
         self.let_go(open.inode);
         Ok(())

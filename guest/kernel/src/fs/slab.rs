@@ -1,60 +1,86 @@
-//! Objects of 64 bytes for the file system: inodes, dentries, open descriptions, pieces of names. All in one arena, so that a
-//! small program costs one frame for all of them.
+//! The file system's objects: inodes, dentries, open descriptions, times, pieces of texts. Each is 64 bytes, in a cache of
+//! its own that is made with the first one.
 
-use pagelab_abi::code::Owner;
 use pagelab_mm::{
-    arena::{Arena, Object},
     errno::Errno,
     frame::Gfp,
+    slab::{CacheFlags, CacheId, typed},
 };
-use zerocopy::IntoBytes;
 
 use crate::state::Mm;
 
 /// An object's place; 0 is none.
-pub(crate) type Slot = u32;
-type Words = [u64; 8];
+pub(crate) use pagelab_mm::slab::Slot;
 
-/// The objects.
-pub(crate) struct Slab(Arena<Words>);
+/// Kinds of objects.
+#[derive(Clone, Copy)]
+pub(super) enum Family {
+    Inode,
+    Dentry,
+    Open,
+    Times,
+    Text,
+}
+
+/// Caches, in [`Family`]'s order.
+const NAMES: [&str; 5] = ["inode_cache", "dentry", "filp", "inode_times", "external_name"];
+
+/// An object that has a cache.
+pub(super) trait Kept: typed::Object {
+    /// Which one.
+    const FAMILY: Family;
+}
+
+/// The caches.
+pub(crate) struct Slab([Option<CacheId>; NAMES.len()]);
 
 impl Slab {
     pub(super) const fn new() -> Slab {
-        Slab(Arena::new())
+        Slab([None; NAMES.len()])
     }
 
     /// Stores an object.
     ///
     /// # Errors
     /// ENOMEM.
-    pub(super) fn insert<T: Object>(&mut self, mm: &mut Mm, object: T) -> Result<Slot, Errno> {
-        const { assert!(size_of::<T>() == size_of::<Words>() && align_of::<T>() <= align_of::<Words>()) };
-        if self.0.is_full() {
-            let frame = mm.alloc_frame(Gfp::KERNEL, Owner::Slab).map_err(|_| Errno::ENOMEM)?;
-            self.0.add_frame(&mut mm.machine, frame);
-        }
-        let slot = self.0.insert(&mut mm.machine, Words::default()).ok_or(Errno::ENOMEM)?;
-        *self.get_mut(mm, slot) = object;
+    #[track_caller]
+    pub(super) fn insert<T: Kept>(&mut self, mm: &mut Mm, object: T) -> Result<Slot, Errno> {
+        let cache = match self.0[T::FAMILY as usize] {
+            Some(cache) => cache,
+            None => self.create(mm, T::FAMILY)?,
+        };
+        let slot = typed::slot_of(mm.kmem_cache_alloc(cache, Gfp::KERNEL).map_err(|_| Errno::ENOMEM)?);
+        *typed::get_mut(&mut mm.machine, slot) = object;
         Ok(slot)
     }
 
+    #[cold]
+    #[track_caller]
+    fn create(&mut self, mm: &mut Mm, family: Family) -> Result<CacheId, Errno> {
+        let size = typed::SLOT_SIZE as u32;
+        let cache = mm
+            .kmem_cache_create(NAMES[family as usize], size, size, CacheFlags::RECLAIM_ACCOUNT, None)
+            .map_err(|_| Errno::ENOMEM)?;
+        self.0[family as usize] = Some(cache);
+        Ok(cache)
+    }
+
     /// Forgets an object.
-    pub(super) fn remove(&mut self, mm: &mut Mm, slot: Slot) {
-        let emptied = self.0.remove(&mut mm.machine, slot).expect("an object of the file system is freed once");
-        if let Some(frame) = emptied {
-            mm.free_frames(frame, 0).expect("the arena's frames are its own");
-        }
+    #[track_caller]
+    pub(super) fn remove<T: Kept>(&mut self, mm: &mut Mm, slot: Slot) {
+        let cache = self.0[T::FAMILY as usize].expect("an object is in its cache");
+        mm.free_own(cache, typed::address_of(slot));
     }
 
     /// The object in a live slot.
     #[inline]
-    pub(super) fn get<'m, T: Object>(&self, mm: &'m Mm, slot: Slot) -> &'m T {
-        T::ref_from_bytes(self.0.get(&mm.machine, slot).as_bytes()).expect("objects have a slot's size")
+    pub(super) fn get<'m, T: Kept>(&self, mm: &'m Mm, slot: Slot) -> &'m T {
+        typed::get(&mm.machine, slot)
     }
 
     /// The object in a live slot, writable.
     #[inline]
-    pub(super) fn get_mut<'m, T: Object>(&self, mm: &'m mut Mm, slot: Slot) -> &'m mut T {
-        T::mut_from_bytes(self.0.get_mut(&mut mm.machine, slot).as_mut_bytes()).expect("objects have a slot's size")
+    pub(super) fn get_mut<'m, T: Kept>(&self, mm: &'m mut Mm, slot: Slot) -> &'m mut T {
+        typed::get_mut(&mut mm.machine, slot)
     }
 }

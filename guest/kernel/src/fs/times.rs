@@ -3,7 +3,10 @@
 use pagelab_mm::errno::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Slot;
+use super::{
+    Slot,
+    slab::{Family, Kept},
+};
 use crate::state::Kernel;
 
 /// A time: seconds since 1970, nanoseconds.
@@ -21,6 +24,10 @@ pub(crate) struct Times {
     pub(crate) changed: Time,
     /// Creation.
     pub(crate) born: Time,
+}
+
+impl Kept for Times {
+    const FAMILY: Family = Family::Times;
 }
 
 impl Kernel {

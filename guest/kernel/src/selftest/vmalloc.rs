@@ -159,7 +159,7 @@ fn lazy_frames_come_by_faults(kernel: &mut Kernel) -> Outcome {
 
 test!(too_large_leaves_nothing_behind, "vmalloc/too_large_leaves_nothing_behind", EAGER.memory(16 << 20));
 fn too_large_leaves_nothing_behind(kernel: &mut Kernel) -> Outcome {
-    // The tables are there, and an arena's frame.
+    // The tables are there, and a slab of the areas' objects.
     let warm = kernel.mm.vmalloc(PAGE_SIZE)?;
     let mut hog = Hog::new();
     hog.take_all(kernel, Gfp::KERNEL);

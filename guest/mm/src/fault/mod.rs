@@ -34,11 +34,11 @@ use pagelab_abi::{
 };
 
 use crate::{
-    arena::Slot,
     context::Context,
     frame::OutOfMemory,
     machine::{Machine, Pfn},
     page_table::{Leaf, Pte},
+    slab::Slot,
     space::AddressSpace,
     trace::Trace,
     vma::VmFlags,

@@ -1,22 +1,62 @@
-//! The page cache: for each file a radix tree of 512-way nodes, each node a frame of frame numbers.
+//! The page cache: for each file a radix tree of 64-way nodes, which are objects of cache `radix_tree_node`.
 //!
 //! The tree is as high as its largest page number needs; a file of which only page 0 was touched has no node. A cached
 //! page has one reference, the tree's, and knows its place (`Page::mapping` is the file, `Page::index` the page's
-//! number). A node knows in `Page::private` how many of its branches are in use.
+//! number). A node is a cache line that says how many of its branches are in use, and four of branches: frame numbers in
+//! a lowest node, slots of nodes above.
 
-use pagelab_abi::{code::Owner, layout::PAGE_SIZE};
-use zerocopy::IntoBytes;
+use pagelab_abi::layout::PAGE_SIZE;
+use zerocopy::{IntoBytes, transmute_mut, transmute_ref};
 
 use super::FileId;
 use crate::{
     context::Context,
     frame::{Gfp, OutOfMemory, Page},
     machine::{Machine, Pfn},
+    slab::{CacheId, Slot, typed},
     trace::Trace,
 };
 
-/// log2 of the entries in a node.
-pub(super) const NODE_SHIFT: u32 = 9;
+/// log2 of the branches of a node.
+pub(super) const NODE_SHIFT: u32 = 6;
+/// Bytes of a node: its head and its branches.
+pub(crate) const NODE_SIZE: u32 = 64 + (4 << NODE_SHIFT);
+
+/// A frame as branches.
+type Branches = [u32; 1024];
+/// Branches in a slot, and so in a node's head.
+const HEAD: usize = 16;
+
+/// Frame of a node, and where its head is in that.
+#[inline]
+const fn place_of(node: Slot) -> (Pfn, usize) {
+    (Pfn(node / 64), (node % 64) as usize * HEAD)
+}
+
+/// A node's branch; 0 for none.
+#[inline]
+pub(super) fn branch(machine: &impl Machine, node: Slot, index: usize) -> u32 {
+    let (pfn, head) = place_of(node);
+    let branches: &Branches = transmute_ref!(machine.frame(pfn));
+    branches[head + HEAD + index]
+}
+
+/// Sets a node's branch, and counts those in use anew.
+#[inline]
+pub(super) fn set_branch(machine: &mut impl Machine, node: Slot, index: usize, branch: u32) {
+    let (pfn, head) = place_of(node);
+    let branches: &mut Branches = transmute_mut!(machine.frame_mut(pfn));
+    let old = core::mem::replace(&mut branches[head + HEAD + index], branch);
+    branches[head] = branches[head] + u32::from(branch != 0) - u32::from(old != 0);
+}
+
+/// How many branches of a node are in use.
+#[inline]
+pub(super) fn used(machine: &impl Machine, node: Slot) -> u32 {
+    let (pfn, head) = place_of(node);
+    let branches: &Branches = transmute_ref!(machine.frame(pfn));
+    branches[head]
+}
 
 /// Why a page of a file cannot be had.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +103,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             if node == 0 {
                 return None;
             }
-            node = self.machine.frame(Pfn(node)).0[slot(index, level)] as u32;
+            node = branch(&self.machine, node, slot(index, level));
         }
         (node != 0).then_some(Pfn(node))
     }
@@ -122,20 +162,17 @@ impl<M: Machine, T: Trace> Context<M, T> {
         let page = &mut pages[pfn.index()];
         page.mapping = id.0;
         page.index = index as u32;
-        if let Some((node, _)) = place {
-            pages[node.index()].private += 1;
-        }
-        let file = self.files.get_mut(&mut self.machine, id.0);
+        let file = self.file_mut(id);
         file.cached += 1;
         match place {
-            Some((node, slot)) => self.machine.frame_mut(node).0[slot] = u64::from(pfn.0),
+            Some((node, slot)) => set_branch(&mut self.machine, node, slot, pfn.0),
             None => file.root = pfn.0,
         }
         Ok((pfn, length > 0))
     }
 
     /// Where the tree keeps a page: a slot of a lowest node, or `None` for the root itself. Makes the nodes on the way.
-    fn place(&mut self, id: FileId, index: u64) -> Result<Option<(Pfn, usize)>, OutOfMemory> {
+    fn place(&mut self, id: FileId, index: u64) -> Result<Option<(Slot, usize)>, OutOfMemory> {
         let needed = height(index);
         while self.file(id).height < needed {
             self.raise(id, needed)?;
@@ -144,18 +181,17 @@ impl<M: Machine, T: Trace> Context<M, T> {
         if file.height == 0 {
             return Ok(None);
         }
-        let mut node = Pfn(file.root);
-        if node == Pfn::NONE {
+        let mut node = file.root;
+        if node == 0 {
             node = self.new_node()?;
-            self.files.get_mut(&mut self.machine, id.0).root = node.0;
+            self.file_mut(id).root = node;
         }
         for level in (1..file.height).rev() {
             let slot = slot(index, level);
-            let lower = Pfn(self.machine.frame(node).0[slot] as u32);
-            node = if lower == Pfn::NONE {
+            let lower = branch(&self.machine, node, slot);
+            node = if lower == 0 {
                 let new = self.new_node()?;
-                self.machine.frame_mut(node).0[slot] = u64::from(new.0);
-                self.machine.pages_mut()[node.index()].private += 1;
+                set_branch(&mut self.machine, node, slot, new);
                 new
             } else {
                 lower
@@ -168,20 +204,19 @@ impl<M: Machine, T: Trace> Context<M, T> {
     fn raise(&mut self, id: FileId, needed: u32) -> Result<(), OutOfMemory> {
         let root = self.file(id).root;
         if root == 0 {
-            self.files.get_mut(&mut self.machine, id.0).height = needed;
+            self.file_mut(id).height = needed;
             return Ok(());
         }
         let node = self.new_node()?;
-        self.machine.frame_mut(node).0[0] = u64::from(root);
-        self.machine.pages_mut()[node.index()].private = 1;
-        let file = self.files.get_mut(&mut self.machine, id.0);
-        file.root = node.0;
+        set_branch(&mut self.machine, node, 0, root);
+        let file = self.file_mut(id);
+        file.root = node;
         file.height += 1;
         Ok(())
     }
 
-    fn new_node(&mut self) -> Result<Pfn, OutOfMemory> {
-        self.alloc_frame(Gfp::KERNEL | Gfp::ZERO, Owner::PageCacheNode)
+    fn new_node(&mut self) -> Result<Slot, OutOfMemory> {
+        self.kmem_cache_alloc(CacheId::RADIX_TREE_NODE, Gfp::KERNEL | Gfp::ZERO).map(typed::slot_of)
     }
 
     /// Fills bytes of a cached page with zeros, up to its end or before.
@@ -196,13 +231,13 @@ mod tests {
 
     #[test]
     fn a_tree_is_as_high_as_its_pages_need() {
-        let heights = [0, 1, 511, 512, (1 << 18) - 1, 1 << 18, (1 << 27) - 1, 1 << 27, u64::MAX];
-        assert_eq!(heights.map(height), [0, 1, 1, 2, 2, 3, 3, 4, 8]);
+        let heights = [0, 1, 63, 64, (1 << 12) - 1, 1 << 12, (1 << 18) - 1, 1 << 18, u64::MAX];
+        assert_eq!(heights.map(height), [0, 1, 1, 2, 2, 3, 3, 4, 11]);
     }
 
     #[test]
     fn a_page_has_one_place() {
-        let index = (5 << 18) | (6 << 9) | 7;
+        let index = (5 << 12) | (6 << 6) | 7;
         assert_eq!([2, 1, 0].map(|level| slot(index, level)), [5, 6, 7]);
     }
 }

@@ -12,14 +12,15 @@ use pagelab_abi::{code::Owner, layout::PAGE_SIZE};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    arena::Arena,
     context::Context,
     frame::{Gfp, OutOfMemory},
     machine::Machine,
+    slab::{CacheId, typed},
     trace::Trace,
 };
 
 pub use crate::vma::FileId;
+pub(crate) use cache::NODE_SIZE;
 pub use cache::ReadError;
 
 /// A file to register.
@@ -44,7 +45,7 @@ impl FileSpec {
     }
 }
 
-/// A registered file. Lives in an arena slot.
+/// A registered file. Lives in an object of cache `address_space`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct File {
@@ -62,7 +63,7 @@ pub struct File {
     pub cached: u32,
     /// Who holds it: one reference for each mapping, one for its inode.
     pub references: u32,
-    /// Root of the page cache's tree: a node, or with `height` 0 the only page. 0 is none.
+    /// Root of the page cache's tree: a node's slot, or with `height` 0 the only page. 0 is none.
     root: u32,
     /// Levels of nodes.
     height: u32,
@@ -98,9 +99,6 @@ impl File {
     }
 }
 
-/// The registered files.
-pub type Files = Arena<File>;
-
 impl<M: Machine, T: Trace> Context<M, T> {
     /// Registers a file, with one reference, which is the caller's.
     ///
@@ -108,10 +106,6 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// No frame for the file's object.
     #[track_caller]
     pub fn add_file(&mut self, spec: FileSpec) -> Result<FileId, OutOfMemory> {
-        if self.files.is_full() {
-            let frame = self.alloc_frame(Gfp::KERNEL, Owner::Slab)?;
-            self.files.add_frame(&mut self.machine, frame);
-        }
         let file = File {
             start: spec.backing.unwrap_or(0),
             backed: if spec.backing.is_some() { spec.length } else { 0 },
@@ -122,23 +116,31 @@ impl<M: Machine, T: Trace> Context<M, T> {
             shmem: u32::from(spec.shmem),
             ..File::default()
         };
-        self.files.insert(&mut self.machine, file).map(FileId).ok_or(OutOfMemory)
+        let slot = typed::slot_of(self.kmem_cache_alloc(CacheId::ADDRESS_SPACE, Gfp::KERNEL)?);
+        *typed::get_mut(&mut self.machine, slot) = file;
+        Ok(FileId(slot))
     }
 
     /// A registered file.
     #[inline]
     pub fn file(&self, id: FileId) -> &File {
-        self.files.get(&self.machine, id.0)
+        typed::get(&self.machine, id.0)
+    }
+
+    /// A registered file, writable.
+    #[inline]
+    pub(crate) fn file_mut(&mut self, id: FileId) -> &mut File {
+        typed::get_mut(&mut self.machine, id.0)
     }
 
     /// Gives a file the string id of its path, which its mappings show from now on.
     pub fn name_file(&mut self, id: FileId, name: u32) {
-        self.files.get_mut(&mut self.machine, id.0).name = name;
+        self.file_mut(id).name = name;
     }
 
     /// Takes one more reference to a file.
     #[inline]
     pub fn get_file(&mut self, id: FileId) {
-        self.files.get_mut(&mut self.machine, id.0).references += 1;
+        self.file_mut(id).references += 1;
     }
 }

@@ -21,7 +21,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
                 self.zero_part(pfn, tail..PAGE_SIZE as usize);
             }
         }
-        let file = self.files.get_mut(&mut self.machine, id.0);
+        let file = self.file_mut(id);
         file.length = length;
         file.backed = file.backed.min(length);
     }

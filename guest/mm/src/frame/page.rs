@@ -33,7 +33,7 @@ pub struct Page {
     pub mapping: u32,
     /// For a page-cache page: its page index in the file.
     pub index: u32,
-    /// For the owner's use: of a page-cache page [`Page::DIRTY`], of a page-cache node its branches in use.
+    /// For the owner's use: of a page-cache page [`Page::DIRTY`].
     pub private: u32,
     /// [`PageFlags`].
     pub flags: PageFlags,

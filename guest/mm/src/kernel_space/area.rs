@@ -3,7 +3,7 @@
 use core::panic::Location;
 
 use pagelab_abi::{
-    code::{Owner, VmallocOp},
+    code::VmallocOp,
     event,
     layout::{PAGE_SHIFT, PAGE_SIZE, VMALLOC_LIMIT, VMALLOC_START},
     snapshot::{AreaFlags, VmallocEntry},
@@ -11,10 +11,10 @@ use pagelab_abi::{
 
 use super::{BadUnmap, KernelSpace, MapError, Owned, UnmapReason, Where};
 use crate::{
-    arena::{Arena, Slot},
     context::Context,
     frame::{Gfp, OutOfMemory},
     machine::{Machine, Pfn},
+    slab::{CacheId, Slot, typed},
     trace::{CallSite, Trace},
     vma::{Slots, VmFlags, Vma, VmaSet},
 };
@@ -118,34 +118,34 @@ impl Freed {
 
 /// The areas' objects as the store that a [`crate::vma::VmaSet`] works on.
 struct Objects<'a, M> {
-    store: &'a mut Arena<Vma>,
     machine: &'a mut M,
-    /// A frame that the store has no use for any more.
-    emptied: Option<Pfn>,
+    /// The object that the set has no use for any more; 0 = none.
+    freed: Slot,
 }
 
 impl<M: Machine> Slots for Objects<'_, M> {
     fn vma(&self, slot: Slot) -> &Vma {
-        self.store.get(self.machine, slot)
+        typed::get(self.machine, slot)
     }
 
     fn vma_mut(&mut self, slot: Slot) -> &mut Vma {
-        self.store.get_mut(self.machine, slot)
+        typed::get_mut(self.machine, slot)
     }
 
-    fn alloc_vma(&mut self, vma: Vma) -> Result<Slot, OutOfMemory> {
-        self.store.insert(self.machine, vma).ok_or(OutOfMemory)
+    /// Only splitting makes objects, and areas are never split.
+    fn alloc_vma(&mut self, _vma: Vma) -> Result<Slot, OutOfMemory> {
+        Err(OutOfMemory)
     }
 
     fn free_vma(&mut self, slot: Slot) {
-        self.emptied = self.store.remove(self.machine, slot).expect("an area is freed once");
+        self.freed = slot;
     }
 }
 
 impl KernelSpace {
     /// The set of areas and the store it works on.
     fn parts<'a, M>(&'a mut self, machine: &'a mut M) -> (&'a mut VmaSet, Objects<'a, M>) {
-        (&mut self.areas, Objects { store: &mut self.store, machine, emptied: None })
+        (&mut self.areas, Objects { machine, freed: 0 })
     }
 }
 
@@ -185,12 +185,9 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// No frame for the area's object.
     #[track_caller]
     pub(super) fn insert_area(&mut self, area: Area) -> Result<(), OutOfMemory> {
-        if self.kernel.store.is_full() {
-            let frame = self.alloc_frame(Gfp::KERNEL, Owner::Slab)?;
-            self.kernel.store.add_frame(&mut self.machine, frame);
-        }
+        let slot = typed::slot_of(self.kmem_cache_alloc(CacheId::VMAP_AREA, Gfp::KERNEL)?);
         let (set, mut objects) = self.kernel.parts(&mut self.machine);
-        let slot = objects.alloc_vma(area.to_vma())?;
+        *objects.vma_mut(slot) = area.to_vma();
         set.insert(&mut objects, slot);
         Ok(())
     }
@@ -200,9 +197,8 @@ impl<M: Machine, T: Trace> Context<M, T> {
         let (set, mut objects) = self.kernel.parts(&mut self.machine);
         let slot = set.containing(&objects, start).expect("the area is there");
         set.remove(&mut objects, slot);
-        if let Some(frame) = objects.emptied {
-            self.free_frames(frame, 0).expect("the store's frames are its own");
-        }
+        let freed = objects.freed;
+        self.free_own(CacheId::VMAP_AREA, typed::address_of(freed));
     }
 
     /// Sets how many frames are behind the area that begins here.
@@ -222,7 +218,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     pub fn areas(&self) -> impl Iterator<Item = Area> + '_ {
         let mut slot = self.kernel.areas.first;
         core::iter::from_fn(move || {
-            let vma = (slot != 0).then(|| self.kernel.store.get(&self.machine, slot))?;
+            let vma: &Vma = (slot != 0).then(|| typed::get(&self.machine, slot))?;
             slot = vma.next;
             Some(Area::of_vma(vma))
         })

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::area::Area;
-use crate::{context::Context, machine::Machine, page_table::Pte, trace::Trace};
+use crate::{context::Context, machine::Machine, page_table::Pte, slab::CacheId, trace::Trace};
 
 impl<M: Machine, T: Trace> Context<M, T> {
     /// Checks that areas keep apart and in bounds, that exactly their pages are mapped, with the rights they must have,
@@ -37,7 +37,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             count += 1;
         }
         self.check_hole(below, VMALLOC_LIMIT)?;
-        if count != self.area_count() || count != self.kernel.store.live() {
+        if count != self.area_count() || count != self.slabs.active(CacheId::VMAP_AREA) {
             return Err(format!("{count} areas are in the list, {} in the set", self.area_count()));
         }
         if frames != self.frames.owned(Owner::Vmalloc) {

@@ -10,7 +10,7 @@
 //!
 //! An *area* is a range of pages with one page behind it that is never mapped: its guard. Areas are kept as processes'
 //! VMAs are, in a list and a red-black tree that knows the largest gap of each subtree ([`crate::vma::VmaSet`]), so the
-//! lowest gap that fits is found in O(log n), and each is one object of an arena. What is mapped where is in the page
+//! lowest gap that fits is found in O(log n), and each is one object of cache `vmap_area`. What is mapped where is in the page
 //! tables and nowhere else: giving an area back reads its frames from there.
 //!
 //! Rules:
@@ -46,13 +46,12 @@ pub mod vmalloc;
 pub mod vmap;
 
 use crate::{
-    arena::Arena,
     context::Context,
     frame::OutOfMemory,
     machine::{Machine, Pfn},
     page_table::{PageTables, Pte},
     trace::Trace,
-    vma::{Vma, VmaSet},
+    vma::VmaSet,
 };
 
 pub use area::Area;
@@ -67,8 +66,6 @@ pub struct KernelSpace {
     pub lazy: bool,
     /// The areas, by address.
     areas: VmaSet,
-    /// Where they are kept.
-    store: Arena<Vma>,
     /// The last areas that were unmapped.
     freed: area::Freed,
     /// Faults that gave an area a frame.
@@ -82,7 +79,6 @@ impl KernelSpace {
             tables: PageTables::of_kernel(Pfn::NONE),
             lazy: false,
             areas: VmaSet::default(),
-            store: Arena::new(),
             freed: area::Freed::new(),
             faults: 0,
         }

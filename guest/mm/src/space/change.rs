@@ -3,7 +3,7 @@
 use pagelab_abi::{code::VmaOp, layout::PAGE_SHIFT};
 
 use crate::{
-    arena::Slot, context::Context, errno::Errno, frame::OutOfMemory, machine::Machine, space::AddressSpace,
+    context::Context, errno::Errno, frame::OutOfMemory, machine::Machine, slab::Slot, space::AddressSpace,
     trace::Trace, vma::VmFlags,
 };
 

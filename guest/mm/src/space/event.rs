@@ -3,9 +3,9 @@
 use pagelab_abi::{code::VmaOp, event, layout::PAGE_SHIFT, name};
 
 use crate::{
-    arena::Slot,
     context::Context,
     machine::Machine,
+    slab::Slot,
     space::{AddressSpace, map},
     trace::Trace,
     vma::{FileId, VmFlags, Vma},

@@ -6,11 +6,11 @@ use pagelab_abi::{
 };
 
 use crate::{
-    arena::Slot,
     context::Context,
     errno::Errno,
     file::FileId,
     machine::Machine,
+    slab::Slot,
     space::AddressSpace,
     trace::Trace,
     vma::{VmFlags, Vma},

@@ -7,7 +7,7 @@ use pagelab_abi::{
 };
 
 use crate::{
-    arena::Slot, context::Context, errno::Errno, machine::Machine, space::AddressSpace, trace::Trace, vma::VmFlags,
+    context::Context, errno::Errno, machine::Machine, slab::Slot, space::AddressSpace, trace::Trace, vma::VmFlags,
 };
 
 /// MCL_* bits of `mlockall`.

@@ -7,13 +7,13 @@ use pagelab_abi::{
 };
 
 use crate::{
-    arena::Slot,
     commit::Overcommit,
     context::Context,
     errno::Errno,
     file::FileSpec,
     frame::OutOfMemory,
     machine::Machine,
+    slab::Slot,
     space::{AddressSpace, MmapRequest, map, place::round_hint},
     trace::Trace,
     vma::{Candidate, VmFlags, Vma},

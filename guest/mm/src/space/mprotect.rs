@@ -6,10 +6,10 @@ use pagelab_abi::{
 };
 
 use crate::{
-    arena::Slot,
     context::Context,
     errno::Errno,
     machine::Machine,
+    slab::Slot,
     space::{AddressSpace, prot, request::access},
     trace::Trace,
     vma::VmFlags,

@@ -7,7 +7,7 @@ use pagelab_abi::{
 };
 
 use crate::{
-    arena::Slot, context::Context, frame::Page, machine::Machine, page_table::Pte, space::AddressSpace, trace::Trace,
+    context::Context, frame::Page, machine::Machine, page_table::Pte, slab::Slot, space::AddressSpace, trace::Trace,
     vma::FileId,
 };
 

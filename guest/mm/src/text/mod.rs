@@ -25,7 +25,7 @@ pub use limits::limits;
 pub use maps::{Names, maps};
 pub use memory::meminfo;
 pub use out::Sink;
-pub use slabs::{Slab, slabinfo};
+pub use slabs::slabinfo;
 pub use smaps::{Rollup, smaps, smaps_rollup};
 pub use stat::{stat, statm};
 pub use status::status;

@@ -2,48 +2,41 @@
 
 use core::fmt;
 
-use super::{Sink, out::Out};
+use pagelab_abi::snapshot::CacheEntry;
 
-/// One cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slab {
-    /// Linux's name for such a cache.
-    pub name: &'static str,
-    /// Objects in use.
-    pub active: u64,
-    /// Bytes of an object.
-    pub object_size: u64,
-    /// Objects in a slab.
-    pub objects_per_slab: u64,
-    /// Slabs, each of one page.
-    pub slabs: u64,
-}
+use super::{Sink, out::Out};
 
 /// `/proc/slabinfo`, version 2.1.
 ///
 /// # Errors
 /// The sink's.
-pub fn slabinfo(sink: &mut dyn Sink, caches: &[Slab]) -> fmt::Result {
+pub fn slabinfo(sink: &mut dyn Sink, caches: impl IntoIterator<Item = CacheEntry>) -> fmt::Result {
     let mut out = Out::new(sink);
     out.text(
         "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> \
          : tunables <limit> <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n",
     );
     for cache in caches {
-        out.left(cache.name, 17);
+        let name = cache.name.split(|&byte| byte == 0).next().unwrap_or_default();
+        out.left(name.utf8_chunks().next().map_or("", |chunk| chunk.valid()), 17);
         let numbers = [
-            (cache.active, 6),
-            (cache.slabs.saturating_mul(cache.objects_per_slab), 6),
-            (cache.object_size, 6),
-            (cache.objects_per_slab, 4),
-            (1, 4),
+            (cache.active_objects, 6),
+            (cache.objects, 6),
+            (cache.object_size.into(), 6),
+            (cache.objects_per_slab.into(), 4),
+            (cache.pages_per_slab.into(), 4),
         ];
         for (value, width) in numbers {
             out.byte(b' ');
             out.decimal_right(value, width);
         }
-        out.text(" : tunables    0    0    0 : slabdata");
-        for value in [cache.slabs, cache.slabs, 0] {
+        out.text(" : tunables");
+        for value in [cache.limit, cache.batch, 0] {
+            out.byte(b' ');
+            out.decimal_right(value.into(), 4);
+        }
+        out.text(" : slabdata");
+        for value in [cache.active_slabs, cache.slabs, 0] {
             out.byte(b' ');
             out.decimal_right(value, 6);
         }

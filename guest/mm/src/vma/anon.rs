@@ -1,7 +1,7 @@
 //! The identity of a VMA's anonymous pages: Linux's anon_vma, as far as merging depends on it.
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{Slots, VmFlags, Vma, VmaSet},
 };
 

@@ -1,8 +1,8 @@
 //! Taking an address range away from one VMA.
 
 use crate::{
-    arena::Slot,
     frame::OutOfMemory,
+    slab::Slot,
     vma::{Slots, VmaSet},
 };
 

@@ -1,7 +1,7 @@
 //! Whether a VMA set is what it claims to be. For tests and the simulator: it visits everything and panics.
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{
         Slots, VmaSet,
         tree::{end_of, own_gap},

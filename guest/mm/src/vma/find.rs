@@ -3,7 +3,7 @@
 use pagelab_abi::code::VmaIndex;
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{Slots, VmaSet},
 };
 

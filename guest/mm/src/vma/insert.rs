@@ -1,7 +1,7 @@
 //! Putting a VMA into the set.
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{
         Slots, VmaSet,
         tree::{Side, is_red, refresh_upwards, side_of},

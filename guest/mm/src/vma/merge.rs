@@ -5,7 +5,7 @@
 //! was first mapped at, so two mappings that were moved next to each other stay apart.
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{Slots, VmFlags, Vma, VmaSet},
 };
 

@@ -21,7 +21,7 @@ use pagelab_abi::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::arena::Slot;
+use crate::slab::Slot;
 
 pub use merge::Candidate;
 pub use pagelab_abi::vm_flags::VmFlags;
@@ -31,11 +31,11 @@ pub use slots::Slots;
 // The tree node's colour shares a word with the flags.
 const _: () = assert!(VmFlags::all().bits() & Vma::RED == 0);
 
-/// Which file is mapped: its slot in [`crate::context::Context::files`]. 0 is none.
+/// Which file is mapped: its slot in cache `address_space`. 0 is none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FileId(pub u32);
 
-/// One VMA. Lives in an arena slot; links are slots.
+/// One VMA. Lives in an object of cache `vm_area_struct`; links are slots.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Vma {

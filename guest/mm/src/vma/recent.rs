@@ -3,7 +3,7 @@
 //! changing rights costs 3,600 ring-0 instructions a mapping, all told, and without it 6,400.
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{Slots, VmaSet, tree::end_of},
 };
 

@@ -1,7 +1,7 @@
 //! Taking a VMA out of the set.
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{
         Recent, Slots, VmaSet,
         tree::{is_red, refresh_upwards, side_of},

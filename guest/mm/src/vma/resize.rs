@@ -1,7 +1,7 @@
 //! Moving the ends of a VMA in place.
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{Recent, Slots, VmaSet, tree::refresh_upwards},
 };
 

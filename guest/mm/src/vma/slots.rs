@@ -1,6 +1,6 @@
 //! Where VMAs are kept: the little that the VMA set needs of its surroundings.
 
-use crate::{arena::Slot, context::Context, frame::OutOfMemory, machine::Machine, trace::Trace, vma::Vma};
+use crate::{context::Context, frame::OutOfMemory, machine::Machine, slab::Slot, trace::Trace, vma::Vma};
 
 /// A store of VMAs. [`crate::context::Context`] is one; tests bring a vector.
 pub trait Slots {

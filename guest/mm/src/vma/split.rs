@@ -1,8 +1,8 @@
 //! Cutting one VMA into several.
 
 use crate::{
-    arena::Slot,
     frame::OutOfMemory,
+    slab::Slot,
     vma::{Slots, VmaSet},
 };
 

@@ -4,7 +4,7 @@
 //! the list has to be right before a gap is computed. The room above the highest VMA is in no node.
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{Slots, Vma, VmaSet},
 };
 

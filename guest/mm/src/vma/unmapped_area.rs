@@ -1,7 +1,7 @@
 //! Finding room for a new mapping, in O(log n): the tree knows the largest gap of each subtree.
 
 use crate::{
-    arena::Slot,
+    slab::Slot,
     vma::{
         Slots, VmaSet,
         tree::{Side, end_of, own_gap, side_of, subtree_gap},

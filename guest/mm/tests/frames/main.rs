@@ -1,6 +1,5 @@
-//! The frame allocator, memblock and arenas, on a machine made of ordinary memory.
+//! The frame allocator and memblock, on a machine made of ordinary memory.
 
-mod arena;
 mod buddy;
 mod machine;
 mod memblock;

@@ -49,7 +49,7 @@ fn vmalloc_is_memory_with_a_guard_page_behind_it() {
     cx.vfree(address + 4 * PAGE).expect("an area");
     cx.vfree(address).expect("an area");
     check(&mut cx);
-    assert_eq!(frames(&cx), before - 1, "the arena keeps one frame");
+    assert_eq!(frames(&cx), before - 1, "the cache keeps one frame");
     assert_eq!(cx.area_count(), 0);
 }
 

@@ -1,20 +1,34 @@
 //! Texts about the system: cpuinfo, slabinfo, mounts, uptime, stat.
 
 use pagelab_mm::{
-    abi::boot::CpuidLeaf,
-    text::{self, Mount, Slab},
+    abi::{boot::CpuidLeaf, snapshot::CacheEntry},
+    text::{self, Mount},
 };
 
 use crate::linux::{linux, rendered};
 
 #[test]
 fn slabinfo_has_the_columns_of_linux_slabinfo() {
-    let caches = [Slab { name: "vm_area_struct", active: 70, object_size: 64, objects_per_slab: 64, slabs: 2 }];
-    let ours = rendered(|w| text::slabinfo(w, &caches));
+    let mut name = [0; 32];
+    name[..14].copy_from_slice(b"vm_area_struct");
+    let cache = CacheEntry {
+        name,
+        active_objects: 70,
+        objects: 122,
+        active_slabs: 2,
+        slabs: 2,
+        object_size: 64,
+        objects_per_slab: 61,
+        pages_per_slab: 1,
+        limit: 120,
+        batch: 60,
+        reclaimable: 0,
+    };
+    let ours = rendered(|w| text::slabinfo(w, [cache]));
     let expected = "slabinfo - version: 2.1\n\
         # name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables <limit> \
         <batchcount> <sharedfactor> : slabdata <active_slabs> <num_slabs> <sharedavail>\n\
-        vm_area_struct        70    128     64   64    1 : tunables    0    0    0 : slabdata      2      2      0\n";
+        vm_area_struct        70    122     64   61    1 : tunables  120   60    0 : slabdata      2      2      0\n";
     assert_eq!(ours, expected);
     // Only root may read it.
     let Ok(theirs) = std::fs::read_to_string("/proc/slabinfo") else { return };

@@ -5,8 +5,8 @@
 //! pages, a read-only one of one page right after it, a hole, and a stack.
 
 use pagelab_mm::{
-    arena::Slot,
     frame::OutOfMemory,
+    slab::Slot,
     vma::{Candidate, Slots, VmFlags, Vma, VmaSet},
 };
 

@@ -1,0 +1,34 @@
+//! The caches as a snapshot shows them: slabinfo.
+
+use pagelab_abi::snapshot::CacheEntry;
+
+use super::{CacheFlags, Slabs, cache::Cache};
+
+impl Slabs {
+    /// The caches there are, in the order of their places.
+    pub fn entries(&self) -> impl Iterator<Item = CacheEntry> + '_ {
+        self.caches.iter().filter(|cache| cache.objects > 0).map(Cache::entry)
+    }
+}
+
+impl Cache {
+    fn entry(&self) -> CacheEntry {
+        let mut name = [0; 32];
+        let length = self.name.len().min(name.len() - 1);
+        name[..length].copy_from_slice(&self.name.as_bytes()[..length]);
+        let slabs = u64::from(self.slabs());
+        CacheEntry {
+            name,
+            active_objects: self.active.into(),
+            objects: slabs * u64::from(self.objects),
+            active_slabs: slabs - u64::from(self.empty.count),
+            slabs,
+            object_size: self.stride,
+            objects_per_slab: self.objects.into(),
+            pages_per_slab: self.frames(),
+            limit: self.limit.into(),
+            batch: self.batch.into(),
+            reclaimable: u32::from(self.flags.contains(CacheFlags::RECLAIM_ACCOUNT)),
+        }
+    }
+}
