@@ -158,7 +158,7 @@ impl Kernel {
         let header = self.mem_header();
         self.snapshot.put(&mut self.mm.trace, &header);
         let (snapshot, mm) = (&mut self.snapshot, &mut self.mm);
-        for zone in mm.frames.zone_entries() {
+        for zone in mm.frames.zone_entries(&mm.machine) {
             snapshot.put(&mut mm.trace, &zone);
         }
         snapshot.end(&mut mm.trace);

@@ -94,7 +94,7 @@ impl Kernel {
     /// where there is one.
     pub(crate) fn say_out_of_memory(&mut self, task: Option<&MmHeader>) {
         let memory = &self.mm.frames.mem_header();
-        let zones = self.zones.of(&self.mm.frames);
+        let zones = self.zones.of(&self.mm);
         let report = match task {
             Some(task) => {
                 self.text.format(format_args!("{}", Report { refused: self.mm.refused, task, memory, zones }))

@@ -4,9 +4,8 @@ use pagelab_abi::{
     boot::MAX_NODES,
     snapshot::{ZONES, ZoneEntry},
 };
-use pagelab_mm::frame::Frames;
 
-use crate::take_once::TakeOnce;
+use crate::{state::Mm, take_once::TakeOnce};
 
 /// Most zones there are.
 const ENTRIES: usize = MAX_NODES * ZONES;
@@ -42,9 +41,9 @@ impl ZoneTable {
     }
 
     /// The zones that have memory, as they are now.
-    pub(crate) fn of(&mut self, frames: &Frames) -> &[ZoneEntry] {
+    pub(crate) fn of(&mut self, mm: &Mm) -> &[ZoneEntry] {
         let mut count = 0;
-        for (place, zone) in self.0.iter_mut().zip(frames.zone_entries()) {
+        for (place, zone) in self.0.iter_mut().zip(mm.frames.zone_entries(&mm.machine)) {
             *place = zone;
             count += 1;
         }

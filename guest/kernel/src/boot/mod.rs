@@ -57,7 +57,7 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     let tracer = Tracer::new(boot.trace_size, flags.contains(BootFlags::TRACE));
     let mut mm = Context::new(machine, tracer);
     name::RESERVED.iter().for_each(|&(id, text)| mm.trace.string(id, &[text.as_bytes()]));
-    mm.init_frames(&frames_config(boot, &memblock));
+    mm.init_frames(frames_config(boot, &mut memblock));
     mm.slabs.configure(boot.slab_allocator, SlabDebug::from_bits_truncate(boot.slab_debug));
     mm.init_kernel_space(tables::root());
     mm.kernel.lazy = flags.contains(BootFlags::LAZY_VMALLOC);
@@ -98,13 +98,14 @@ fn memory_map(boot: &BootInfo) -> Memblock {
 }
 
 /// How the boot info wants physical memory managed.
-fn frames_config<'a>(boot: &BootInfo, memblock: &'a Memblock) -> FramesConfig<'a> {
+fn frames_config<'a>(boot: &BootInfo, memblock: &'a mut Memblock) -> FramesConfig<'a> {
     FramesConfig {
         memblock,
         distance: boot.distance,
         highmem: boot.highmem,
         movable: boot.movable,
         mobility_grouping: !BootFlags::from_bits_retain(boot.flags).contains(BootFlags::NO_MOBILITY_GROUPING),
+        allocator: boot.frame_allocator,
     }
 }
 

@@ -9,7 +9,8 @@ use crate::state::Kernel;
 
 /// vm.min_free_kbytes: what the zones' lowest watermarks add up to.
 pub(super) fn min_free_kbytes(kernel: &Kernel) -> i64 {
-    (kernel.mm.frames.zone_entries().map(|zone| zone.watermark[0]).sum::<u64>() * (PAGE_SIZE / 1024)) as i64
+    (kernel.mm.frames.zone_entries(&kernel.mm.machine).map(|zone| zone.watermark[0]).sum::<u64>() * (PAGE_SIZE / 1024))
+        as i64
 }
 
 /// `/proc/slabinfo`.

@@ -113,20 +113,20 @@ pub(crate) fn render(kernel: &mut Kernel, file: ProcFile, out: &mut dyn Sink) ->
         ProcFile::Stat => process::stat(kernel, out),
         ProcFile::Statm => text::statm(out, &process::header(kernel)),
         ProcFile::Status => process::status(kernel, out),
-        ProcFile::Buddyinfo => text::buddyinfo(out, kernel.zones.of(&kernel.mm.frames)),
+        ProcFile::Buddyinfo => text::buddyinfo(out, kernel.zones.of(&kernel.mm)),
         ProcFile::Meminfo => {
             let header = kernel.mem_header();
-            text::meminfo(out, &header, kernel.zones.of(&kernel.mm.frames))
+            text::meminfo(out, &header, kernel.zones.of(&kernel.mm))
         }
-        ProcFile::Pagetypeinfo => text::pagetypeinfo(out, kernel.zones.of(&kernel.mm.frames)),
+        ProcFile::Pagetypeinfo => text::pagetypeinfo(out, kernel.zones.of(&kernel.mm)),
         ProcFile::Slabinfo => machine::slabinfo(kernel, out),
         ProcFile::Vmstat => {
             let header = kernel.mem_header();
-            text::vmstat(out, &header, kernel.zones.of(&kernel.mm.frames), &kernel.mm.stats.values)
+            text::vmstat(out, &header, kernel.zones.of(&kernel.mm), &kernel.mm.stats.values)
         }
         ProcFile::Zoneinfo => {
             let header = kernel.mem_header();
-            text::zoneinfo(out, &header, kernel.zones.of(&kernel.mm.frames))
+            text::zoneinfo(out, &header, kernel.zones.of(&kernel.mm))
         }
         ProcFile::Cpuinfo => text::cpuinfo(out, kernel.cpu_model()),
         ProcFile::Filesystems => out.put(b"nodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\tpipefs\nnodev\tramfs\n"),

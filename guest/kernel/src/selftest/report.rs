@@ -22,7 +22,7 @@ pub(super) fn say(kernel: &mut Kernel, text: fmt::Arguments<'_>) {
 /// Sends the state of memory.
 pub(super) fn memory(kernel: &mut Kernel) {
     let memory = &kernel.mem_header();
-    let zones = kernel.zones.of(&kernel.mm.frames);
+    let zones = kernel.zones.of(&kernel.mm);
     send::<REPORT>(&mut kernel.mm.trace, format_args!("{}", MemInfo { memory, zones }));
 }
 

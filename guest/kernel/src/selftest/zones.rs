@@ -30,7 +30,7 @@ const fn frames(mebibytes: u64) -> u32 {
 
 /// A zone of node 0 as it is now.
 fn zone(kernel: &Kernel, zone: Zone) -> Result<ZoneEntry, Failure> {
-    let mut entries = kernel.mm.frames.zone_entries();
+    let mut entries = kernel.mm.frames.zone_entries(&kernel.mm.machine);
     Ok(entries.find(|entry| entry.node == 0 && entry.zone == zone).ok_or("there is no such zone")?)
 }
 

@@ -9,7 +9,9 @@ use pagelab_abi::{
     vmstat::Counter,
 };
 
-use super::{Frames, Gfp, LOCAL_NODE, MAX_ORDER, OutOfMemory, Page, PageFlags, PageState, Refused, owner_index};
+use super::{
+    Frames, Gfp, LOCAL_CPU, LOCAL_NODE, MAX_ORDER, OutOfMemory, Page, PageFlags, PageState, Refused, owner_index,
+};
 use crate::{
     context::Context,
     machine::{Machine, Pfn},
@@ -77,11 +79,10 @@ impl<M: Machine, T: Trace> Context<M, T> {
         owner: Owner,
         call_site: &'static Location<'static>,
     ) -> Result<Pfn, OutOfMemory> {
-        let pages = self.machine.pages_mut();
-        let Some((id, first)) = self.frames.take(pages, node, order, gfp) else {
+        let Some((id, first)) = self.frames.take(&mut self.machine, node, order, gfp) else {
             return Err(self.refuse(order, gfp, owner));
         };
-        let page = &mut pages[first as usize];
+        let page = &mut self.machine.pages_mut()[first as usize];
         let movable = PageFlags::from_bits_retain((gfp & Gfp::MOVABLE).bits());
         let flags = page.flags & PageFlags::PAGEBLOCK_TYPE | movable;
         *page = Page {
@@ -120,6 +121,11 @@ impl<M: Machine, T: Trace> Context<M, T> {
         Ok(Pfn(first))
     }
 
+    /// Gives all frames on the CPUs' lists to the zones' free blocks: Linux's `drain_all_pages`.
+    pub fn drain_all_pages(&mut self) {
+        self.frames.drain(&mut self.machine);
+    }
+
     /// Notes a request that cannot be met.
     #[cold]
     #[inline(never)]
@@ -134,40 +140,55 @@ impl<M: Machine, T: Trace> Context<M, T> {
 impl Frames {
     /// Takes a block out of the zone that the request is met from; the zone's number and the block's first frame.
     #[inline(always)]
-    fn take(&mut self, pages: &mut [Page], node: usize, order: u8, gfp: Gfp) -> Option<(usize, u32)> {
+    fn take<M: Machine>(&mut self, machine: &mut M, node: usize, order: u8, gfp: Gfp) -> Option<(usize, u32)> {
         let highest = gfp.highest_zone();
         // The usual case at once: the first zone of the list has plenty.
         let id = usize::from(self.first[node][highest]);
         let migrate_type = self.migrate_type(gfp);
         let zone = &mut self.zones[id];
-        if order <= MAX_ORDER
+        if !is_refused(order, gfp)
             && zone.leaves(zone.watermarks.low, order, highest)
-            && let Some(pfn) = zone.take(pages, order, migrate_type)
+            && let Some(pfn) = zone.take(machine, LOCAL_CPU, order, migrate_type)
         {
             return Some((id, pfn));
         }
-        self.take_slowly(pages, node, order, gfp)
+        self.take_slowly(machine, node, order, gfp)
     }
 
     /// Looks at all zones that the request may use: down to low, then down to what `gfp` leaves, then at all there is.
     #[cold]
     #[inline(never)]
-    fn take_slowly(&mut self, pages: &mut [Page], node: usize, order: u8, gfp: Gfp) -> Option<(usize, u32)> {
-        // Linux warns of requests that must not fail and want more than two frames, and promises nothing.
-        if order > MAX_ORDER || order > 1 && gfp.must_not_fail() {
+    fn take_slowly<M: Machine>(&mut self, machine: &mut M, node: usize, order: u8, gfp: Gfp) -> Option<(usize, u32)> {
+        if is_refused(order, gfp) {
             return None;
         }
-        self.take_leaving(pages, node, order, gfp, Leave::Low)
-            .or_else(|| self.take_leaving(pages, node, order, gfp, Leave::LastMark))
-            .or_else(|| {
-                gfp.ignores_watermarks().then(|| self.take_leaving(pages, node, order, gfp, Leave::Nothing)).flatten()
-            })
+        let mut taken = self.take_leaving(machine, node, order, gfp, Leave::Low);
+        let mut leave = Leave::LastMark;
+        if taken.is_none() {
+            taken = self.take_leaving(machine, node, order, gfp, leave);
+        }
+        if taken.is_none() && gfp.ignores_watermarks() {
+            leave = Leave::Nothing;
+            taken = self.take_leaving(machine, node, order, gfp, leave);
+        }
+        // What is on the CPUs' lists may make a block. A single frame would have been found there.
+        if taken.is_none() && order > 0 && !gfp.contains(Gfp::NORETRY) {
+            self.drain(machine);
+            taken = self.take_leaving(machine, node, order, gfp, leave);
+        }
+        taken
+    }
+
+    /// Gives all frames on the CPUs' lists to their zones' blocks.
+    pub(super) fn drain<M: Machine>(&mut self, machine: &mut M) {
+        let Frames { zones, populated, .. } = self;
+        populated.iter().for_each(|id| zones[id].drain(machine));
     }
 
     /// Takes a block from the first zone of the list that keeps what it must.
-    fn take_leaving(
+    fn take_leaving<M: Machine>(
         &mut self,
-        pages: &mut [Page],
+        machine: &mut M,
         node: usize,
         order: u8,
         gfp: Gfp,
@@ -182,9 +203,16 @@ impl Frames {
                 Leave::LastMark => zone.leaves(zone.watermarks.last_mark(gfp), order, highest),
                 Leave::Nothing => true,
             };
-            Some((id, leaves.then(|| zone.take(pages, order, migrate_type))??))
+            Some((id, leaves.then(|| zone.take(machine, LOCAL_CPU, order, migrate_type))??))
         })
     }
+}
+
+/// Whether a request is not even looked at: for more than the largest block, or for more than two frames that must not
+/// fail, of which Linux warns and promises nothing.
+#[inline(always)]
+fn is_refused(order: u8, gfp: Gfp) -> bool {
+    order > MAX_ORDER || order > 1 && gfp.must_not_fail()
 }
 
 /// What a request leaves a zone.

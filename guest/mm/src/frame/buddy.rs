@@ -13,8 +13,10 @@ use pagelab_abi::snapshot::{MIGRATE_TYPES, ORDERS};
 
 use super::{
     MAX_ORDER, Page, PageState,
-    pageblock::{PAGEBLOCK_ORDER, mergeable, pageblock_type, set_pageblock_type},
+    pageblock::{MOVABLE, PAGEBLOCK_ORDER, mergeable, pageblock_type, pageblocks_in, set_pageblock_type},
+    store::{BlockCounts, BlockStore},
 };
+use crate::machine::Machine;
 
 /// The free blocks of one order and type.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,10 +45,31 @@ pub(super) struct Buddy {
 }
 
 impl Buddy {
+    /// The zone of this number that spans `start..end`, without a free block. All its pageblocks are Movable.
+    pub(super) fn new(zone: u8, start: u32, end: u32) -> Buddy {
+        let mut pageblocks = [0; MIGRATE_TYPES];
+        pageblocks[MOVABLE] = pageblocks_in(start, end);
+        Buddy { zone, start, end, pageblocks, ..Buddy::default() }
+    }
+
+    /// Puts a free block at the end of a list, whose last block so far is `last`, at boot.
+    pub(super) fn append(&mut self, pages: &mut [Page], pfn: u32, order: u8, last: &mut u32) {
+        let list = &mut self.lists[MOVABLE][usize::from(order)];
+        list.count += 1;
+        self.nonempty[MOVABLE] |= 1 << order;
+        pages[pfn as usize].set_free(order, self.zone, 0, *last);
+        if *last == 0 {
+            list.head = pfn;
+        } else {
+            pages[*last as usize].next = pfn;
+        }
+        *last = pfn;
+    }
+
     /// Takes a block of `order` and `migrate_type` out of the free lists, splitting a larger one if need be, and returns
-    /// its first frame. The caller writes that frame's `Page` afresh.
+    /// its first frame.
     #[inline(always)]
-    pub(super) fn take(&mut self, pages: &mut [Page], order: u8, migrate_type: usize) -> Option<u32> {
+    pub(super) fn take_own(&mut self, pages: &mut [Page], order: u8, migrate_type: usize) -> Option<u32> {
         let orders = self.nonempty[migrate_type] >> order;
         if orders == 0 {
             return None;
@@ -82,29 +105,6 @@ impl Buddy {
         self.lists[migrate_type][usize::from(order)] = FreeList { head: pfn, count: 1 };
         self.nonempty[migrate_type] |= 1 << order;
         pages[pfn as usize].set_free(order, self.zone, 0, 0);
-    }
-
-    /// Puts a block into the free lists, joined with its free buddies.
-    #[inline(always)]
-    pub(super) fn put(&mut self, pages: &mut [Page], mut pfn: u32, mut order: u8) {
-        let migrate_type = pageblock_type(pages, pfn);
-        while order < MAX_ORDER {
-            let buddy = pfn ^ (1 << order);
-            let Some(page) = pages.get(buddy as usize) else { break };
-            if page.state != PageState::FREE || page.order != order || page.zone != self.zone {
-                break;
-            }
-            if order < PAGEBLOCK_ORDER {
-                self.unlink(pages, buddy, order, migrate_type);
-            } else if !self.join_pageblock(pages, buddy, order, migrate_type) {
-                break;
-            }
-            pages[buddy as usize].state = PageState::TAIL;
-            pages[pfn as usize].state = PageState::TAIL;
-            pfn &= buddy;
-            order += 1;
-        }
-        self.link(pages, pfn, order, migrate_type);
     }
 
     /// Takes a free buddy as large as a pageblock or larger out of its list and gives it this type; not if either is set
@@ -166,9 +166,60 @@ impl Buddy {
             pages[next as usize].prev = prev;
         }
     }
+}
 
-    /// Free blocks of each order, by migrate type.
-    pub(super) fn blocks_by_type(&self) -> [[u64; ORDERS]; MIGRATE_TYPES] {
+impl BlockStore for Buddy {
+    #[inline(always)]
+    fn take<M: Machine>(&mut self, machine: &mut M, order: u8, migrate_type: usize) -> Option<u32> {
+        let pages = machine.pages_mut();
+        match self.take_own(pages, order, migrate_type) {
+            Some(pfn) => Some(pfn),
+            None => self.steal(pages, order, migrate_type),
+        }
+    }
+
+    /// From the smallest block there is, as taking single frames would.
+    fn take_run<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        migrate_type: usize,
+        most: u32,
+        strict: bool,
+    ) -> Option<(u32, u32)> {
+        let pages = machine.pages_mut();
+        let orders = self.nonempty[migrate_type];
+        if orders == 0 {
+            return if strict { None } else { self.steal(pages, 0, migrate_type).map(|pfn| (pfn, 1)) };
+        }
+        let order = orders.trailing_zeros().min(most.ilog2()) as u8;
+        self.take_own(pages, order, migrate_type).map(|pfn| (pfn, 1 << order))
+    }
+
+    /// Joined with its free buddies.
+    #[inline(always)]
+    fn put<M: Machine>(&mut self, machine: &mut M, mut pfn: u32, mut order: u8) {
+        let pages = machine.pages_mut();
+        let migrate_type = pageblock_type(pages, pfn);
+        while order < MAX_ORDER {
+            let buddy = pfn ^ (1 << order);
+            let Some(page) = pages.get(buddy as usize) else { break };
+            if page.state != PageState::FREE || page.order != order || page.zone != self.zone {
+                break;
+            }
+            if order < PAGEBLOCK_ORDER {
+                self.unlink(pages, buddy, order, migrate_type);
+            } else if !self.join_pageblock(pages, buddy, order, migrate_type) {
+                break;
+            }
+            pages[buddy as usize].state = PageState::TAIL;
+            pages[pfn as usize].state = PageState::TAIL;
+            pfn &= buddy;
+            order += 1;
+        }
+        self.link(pages, pfn, order, migrate_type);
+    }
+
+    fn counts<M: Machine>(&self, _machine: &M) -> BlockCounts {
         self.lists.map(|lists| lists.map(|list| list.count.into()))
     }
 }

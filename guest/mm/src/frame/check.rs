@@ -4,7 +4,9 @@
 //!    counts.
 //! 2. Blocks neither overlap nor leave their zone; each list entry is a head, and each free head is in a list.
 //! 3. No two free buddies are left unjoined, but for what is set aside.
-//! 4. What is free and what is handed out add up to what is managed, in each zone and over all owners.
+//! 4. Each frame on a CPU's list is free there alone, and the list counts it.
+//! 5. With the bitmap allocator: no frame of a block in use and none on a CPU's list has its bit set.
+//! 6. What is free and what is handed out add up to what is managed, in each zone and over all owners.
 
 use pagelab_abi::snapshot::OWNERS;
 
@@ -12,10 +14,15 @@ use super::{
     Frames, MAX_ORDER, Page, PageState,
     buddy::Buddy,
     owner_index,
-    pageblock::{PAGEBLOCK_ORDER, mergeable, pageblock_type},
+    pageblock::{PAGEBLOCK_ORDER, mergeable, pageblock_type, pageblocks_in},
+    store::Blocks,
     zone::Zone,
 };
-use crate::machine::Pfn;
+use crate::{
+    context::Context,
+    machine::{Machine, Pfn},
+    trace::Trace,
+};
 
 /// An invariant that does not hold, and where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,15 +58,21 @@ impl Frames {
     pub fn check(&self, pages: &[Page]) -> Result<(), Inconsistency> {
         for id in self.populated.iter() {
             let zone = &self.zones[id];
-            let mut listed = 0;
-            for order in 0..=MAX_ORDER {
-                for migrate_type in 0..zone.blocks.lists.len() {
-                    listed += zone.blocks.check_list(pages, order, migrate_type)?;
-                }
-            }
+            let bad_total = Inconsistency::BadTotal { zone: id as u8 };
             let found = zone.check_blocks(pages, id as u8)?;
-            if found.free_blocks != listed || found.free != zone.free || found.free + found.used != zone.managed {
-                return Err(Inconsistency::BadTotal { zone: id as u8 });
+            if found.pcp != zone.check_pcp(pages, id as u8)? {
+                return Err(bad_total);
+            }
+            if let Blocks::Buddy(buddy) = &zone.blocks {
+                let listed = buddy.check_lists(pages)?;
+                if found.free_blocks != listed || found.free + found.pcp != zone.free {
+                    return Err(bad_total);
+                }
+            } else if found.free_blocks != 0 {
+                return Err(bad_total);
+            }
+            if zone.free + found.used != zone.managed {
+                return Err(bad_total);
             }
             if let Some(owner) = (0..OWNERS).find(|&owner| found.owned[owner] != zone.owned[owner]) {
                 return Err(Inconsistency::BadOwner(owner as u8));
@@ -69,7 +82,37 @@ impl Frames {
     }
 }
 
+impl<M: Machine, T: Trace> Context<M, T> {
+    /// [`Frames::check`], and the bits of the bitmap allocator.
+    pub fn check_frames(&self) -> Result<(), Inconsistency> {
+        let pages = self.machine.pages();
+        self.frames.check(pages)?;
+        for id in self.frames.populated.iter() {
+            let zone = &self.frames.zones[id];
+            if let Blocks::Bitmap(bitmap) = &zone.blocks {
+                zone.check_bits(pages, id as u8, |pfn| bitmap.is_free(&self.machine, pfn))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Buddy {
+    /// Walks all lists and returns how many blocks they have.
+    fn check_lists(&self, pages: &[Page]) -> Result<u64, Inconsistency> {
+        let mut listed = 0;
+        for order in 0..=MAX_ORDER {
+            for migrate_type in 0..self.lists.len() {
+                listed += self.check_list(pages, order, migrate_type)?;
+            }
+        }
+        let pageblocks: u32 = self.pageblocks.iter().sum();
+        if pageblocks != pageblocks_in(self.start, self.end) {
+            return Err(Inconsistency::BadTotal { zone: self.zone });
+        }
+        Ok(listed)
+    }
+
     /// Walks one list and returns its length.
     fn check_list(&self, pages: &[Page], order: u8, migrate_type: usize) -> Result<u64, Inconsistency> {
         let list = &self.lists[migrate_type][usize::from(order)];
@@ -102,11 +145,58 @@ impl Buddy {
 struct Found {
     free_blocks: u64,
     free: u64,
+    pcp: u64,
     used: u64,
     owned: [u32; OWNERS],
 }
 
 impl Zone {
+    /// Walks the CPUs' lists and returns how many frames they have.
+    fn check_pcp(&self, pages: &[Page], id: u8) -> Result<u64, Inconsistency> {
+        let mut total = 0;
+        for pcp in &self.pcp {
+            let mut count = 0;
+            for head in pcp.heads {
+                let mut at = head;
+                while at != 0 {
+                    let page = pages.get(at as usize).ok_or(Inconsistency::BadEntry(Pfn(at)))?;
+                    if page.state != PageState::PCP || page.order != 0 || page.zone != id || count == pcp.count {
+                        return Err(Inconsistency::BadEntry(Pfn(at)));
+                    }
+                    count += 1;
+                    at = page.next;
+                }
+            }
+            if count != pcp.count || count > pcp.high {
+                return Err(Inconsistency::BadCount { zone: id, order: 0 });
+            }
+            total += u64::from(count);
+        }
+        Ok(total)
+    }
+
+    /// Compares the bits with the `Page` array.
+    fn check_bits(&self, pages: &[Page], id: u8, is_free: impl Fn(u32) -> bool) -> Result<(), Inconsistency> {
+        let (mut free, mut block_end) = (0, 0);
+        for pfn in self.start..self.start + self.spanned {
+            let page = &pages[pfn as usize];
+            if page.zone == id && matches!(page.state, PageState::USED | PageState::PCP) {
+                block_end = pfn + (1 << page.order);
+            }
+            if is_free(pfn) {
+                free += 1;
+                if pfn < block_end {
+                    return Err(Inconsistency::Overlap(Pfn(pfn)));
+                }
+            }
+        }
+        let listed: u32 = self.pcp.iter().map(|pcp| pcp.count).sum();
+        if free + u64::from(listed) != self.free {
+            return Err(Inconsistency::BadTotal { zone: id });
+        }
+        Ok(())
+    }
+
     /// Walks the zone's frames.
     fn check_blocks(&self, pages: &[Page], id: u8) -> Result<Found, Inconsistency> {
         let mut found = Found::default();
@@ -134,6 +224,10 @@ impl Zone {
             if page.state == PageState::USED {
                 found.used += u64::from(frames);
                 found.owned[owner_index(page.owner)] += frames;
+                continue;
+            }
+            if page.state == PageState::PCP {
+                found.pcp += 1;
                 continue;
             }
             found.free_blocks += 1;

@@ -2,6 +2,7 @@
 
 use pagelab_abi::{
     boot::MAX_NODES,
+    code::FrameAllocator,
     layout::{PAGE_SHIFT, PAGE_SIZE},
     snapshot::ZONES,
 };
@@ -15,10 +16,10 @@ const LOCAL_DISTANCE: u8 = 10;
 const REMOTE_DISTANCE: u8 = 20;
 
 /// The machine's memory and how the allocator is to manage it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FramesConfig<'a> {
-    /// RAM with its nodes, and what of it is in use.
-    pub memblock: &'a Memblock,
+    /// RAM with its nodes, and what of it is in use. The allocator takes from it what it needs for itself.
+    pub memblock: &'a mut Memblock,
     /// How far nodes are from each other: 10 is a node's own memory.
     pub distance: [[u8; MAX_NODES]; MAX_NODES],
     /// Bytes at the top of RAM's addresses that the direct map leaves out: zone HighMem.
@@ -28,14 +29,23 @@ pub struct FramesConfig<'a> {
     pub movable: u64,
     /// Whether migrate types are kept apart in pageblocks. Too little RAM for that switches it off too.
     pub mobility_grouping: bool,
+    /// What keeps the zones' free blocks.
+    pub allocator: FrameAllocator,
 }
 
 impl<'a> FramesConfig<'a> {
-    /// The usual way: no zones HighMem and Movable, migrate types kept apart.
-    pub fn new(memblock: &'a Memblock) -> Self {
+    /// The usual way: no zones HighMem and Movable, migrate types kept apart, the buddy allocator.
+    pub fn new(memblock: &'a mut Memblock) -> Self {
         let mut distance = [[REMOTE_DISTANCE; MAX_NODES]; MAX_NODES];
         (0..MAX_NODES).for_each(|node| distance[node][node] = LOCAL_DISTANCE);
-        FramesConfig { memblock, distance, highmem: 0, movable: 0, mobility_grouping: true }
+        FramesConfig {
+            memblock,
+            distance,
+            highmem: 0,
+            movable: 0,
+            mobility_grouping: true,
+            allocator: FrameAllocator::Buddy,
+        }
     }
 
     /// Where the zones of each node begin.

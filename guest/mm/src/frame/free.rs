@@ -8,7 +8,7 @@ use pagelab_abi::{
     vmstat::Counter,
 };
 
-use super::{FreeError, Mistake, Page, PageState, owner_index};
+use super::{FreeError, LOCAL_CPU, Mistake, Page, PageState, owner_index};
 use crate::{
     context::Context,
     machine::{Machine, Pfn},
@@ -100,11 +100,10 @@ impl<M: Machine, T: Trace> Context<M, T> {
 
     #[inline(always)]
     fn release_block(&mut self, pfn: Pfn, order: u8, owner: Owner, zone: u8, call_site: &'static Location<'static>) {
-        let pages = self.machine.pages_mut();
-        pages[pfn.index()].site = CallSite::of(call_site);
+        self.machine.pages_mut()[pfn.index()].site = CallSite::of(call_site);
         let zone = &mut self.frames.zones[usize::from(zone)];
         zone.owned[owner_index(owner)] -= 1 << order;
-        zone.put(pages, pfn.0, order);
+        zone.put(&mut self.machine, LOCAL_CPU, pfn.0, order);
         self.stats.add(Counter::Pgfree, 1 << order);
         let event = event::Frame {
             pfn: pfn.0,

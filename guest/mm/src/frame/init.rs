@@ -4,18 +4,15 @@ use core::panic::Location;
 
 use pagelab_abi::{
     boot::MAX_NODES,
-    code::{FrameOp, MigrateType},
+    code::{FrameAllocator, FrameOp, MigrateType, Owner},
     event,
-    layout::PAGE_SHIFT,
+    layout::{PAGE_SHIFT, PAGE_SIZE},
     snapshot::{MIGRATE_TYPES, ORDERS, ZONES},
 };
 
 use super::{
-    ALL_ZONES, Frames, FramesConfig, MAX_ORDER, Page, ZONE_CODES,
-    config::Boundaries,
-    pageblock::{MOVABLE, PAGEBLOCK_FRAMES},
-    watermark,
-    zonelist::ZoneList,
+    ALL_ZONES, Frames, FramesConfig, MAX_ORDER, ZONE_CODES, bitmap::Bitmap, buddy::Buddy, config::Boundaries,
+    pageblock::PAGEBLOCK_FRAMES, store::Blocks, watermark, zonelist::ZoneList,
 };
 use crate::{
     context::Context,
@@ -33,14 +30,19 @@ impl<M: Machine, T: Trace> Context<M, T> {
     ///
     /// The `Page` array must be all zeros and reach from frame 0 to the last of RAM. Only the first frame of each free
     /// block is touched.
+    ///
+    /// # Panics
+    /// When RAM is too small for what the allocator needs for itself: with the bitmap allocator, a frame for each zone and
+    /// each 128 MiB.
     #[track_caller]
-    pub fn init_frames(&mut self, config: &FramesConfig<'_>) {
+    pub fn init_frames(&mut self, config: FramesConfig<'_>) {
         let call_site = Location::caller();
         let boundaries = config.boundaries();
         self.frames.reset(&boundaries);
         self.frames.span_zones(config.memblock, &boundaries);
-        self.frames.fill_zones(self.machine.pages_mut(), config.memblock, &boundaries);
-        self.frames.link_zones(config);
+        self.frames.prepare_stores(config.memblock, config.allocator);
+        self.frames.fill_zones(&mut self.machine, config.memblock, &boundaries);
+        self.frames.link_zones(&config);
         for reserved in config.memblock.reserved_ram() {
             for_each_part(reserved, &boundaries, |id, pfn, end| {
                 let event = event::Frame {
@@ -79,60 +81,64 @@ impl Frames {
                 }
                 zone.spanned = end - zone.start;
                 zone.present += u64::from(end - start);
-                zone.blocks.start = zone.start;
-                zone.blocks.end = end;
             });
         }
         for (id, zone) in self.zones.iter_mut().enumerate().filter(|(_, zone)| zone.present > 0) {
-            zone.blocks.zone = id as u8;
+            (zone.code, zone.node, zone.zone) = (ZONE_CODES[id % ZONES], (id / ZONES) as u8, id as u8);
+        }
+    }
+
+    /// Makes each zone's store, without a free frame. Bitmaps lie in frames of their own.
+    fn prepare_stores(&mut self, memblock: &mut Memblock, allocator: FrameAllocator) {
+        for zone in self.zones.iter_mut().filter(|zone| zone.present > 0) {
             let (start, end) = (zone.start, zone.start + zone.spanned);
-            zone.blocks.pageblocks[MOVABLE] = end.div_ceil(PAGEBLOCK_FRAMES) - start / PAGEBLOCK_FRAMES;
-            (zone.code, zone.node) = (ZONE_CODES[id % ZONES], (id / ZONES) as u8);
+            zone.blocks = if allocator == FrameAllocator::Bitmap {
+                let frames = Bitmap::frames_for(Bitmap::words_for(start, end));
+                let store = memblock.alloc(u64::from(frames) << PAGE_SHIFT, PAGE_SIZE, Owner::MemMap);
+                let store = store.expect("RAM is too small for the zones' bitmaps") >> PAGE_SHIFT;
+                Blocks::Bitmap(Bitmap::new(start, end, store as u32))
+            } else {
+                Blocks::Buddy(Buddy::new(zone.zone, start, end))
+            };
         }
     }
 
     /// Frees all RAM that is not reserved in the largest aligned blocks, lists in ascending order of address.
-    fn fill_zones(&mut self, pages: &mut [Page], memblock: &Memblock, boundaries: &Boundaries) {
+    fn fill_zones<M: Machine>(&mut self, machine: &mut M, memblock: &Memblock, boundaries: &Boundaries) {
         let mut last = [[0u32; ORDERS]; ALL_ZONES];
         for free in memblock.free() {
             for_each_part(free, boundaries, |id, mut pfn, end| {
+                let zone = &mut self.zones[id];
+                zone.free += u64::from(end - pfn);
+                zone.managed += u64::from(end - pfn);
+                let buddy = match &mut zone.blocks {
+                    Blocks::Buddy(buddy) => buddy,
+                    Blocks::Bitmap(bitmap) => return bitmap.add(machine, pfn, end),
+                };
                 while pfn < end {
                     let order = (pfn.trailing_zeros() as u8).min((end - pfn).ilog2() as u8).min(MAX_ORDER);
-                    self.append(pages, id, pfn, order, &mut last[id][usize::from(order)]);
+                    buddy.append(machine.pages_mut(), pfn, order, &mut last[id][usize::from(order)]);
                     pfn += 1 << order;
                 }
             });
         }
     }
 
-    /// Puts a block at the end of a list, whose last block so far is `last`.
-    fn append(&mut self, pages: &mut [Page], id: usize, pfn: u32, order: u8, last: &mut u32) {
-        let zone = &mut self.zones[id];
-        let list = &mut zone.blocks.lists[MOVABLE][usize::from(order)];
-        list.count += 1;
-        zone.blocks.nonempty[MOVABLE] |= 1 << order;
-        zone.free += 1 << order;
-        zone.managed += 1 << order;
-        pages[pfn as usize].set_free(order, id as u8, 0, *last);
-        if *last == 0 {
-            list.head = pfn;
-        } else {
-            pages[*last as usize].next = pfn;
-        }
-        *last = pfn;
-    }
-
     /// What follows from the zones' sizes: watermarks, the order in which requests look at them, grouping.
     fn link_zones(&mut self, config: &FramesConfig<'_>) {
         watermark::set_watermarks(&mut self.zones);
+        for zone in &mut self.zones {
+            let (managed, low) = (zone.managed, zone.watermarks.low);
+            zone.pcp.iter_mut().for_each(|pcp| pcp.set_size(managed, low));
+        }
         self.populated = ZoneList::populated(&self.zones);
         self.managed = self.zones.iter().map(|zone| zone.managed).sum();
         self.grouping = config.mobility_grouping && self.managed >= TOO_FEW_FOR_GROUPING;
         for node in 0..MAX_NODES {
             let list = ZoneList::of_node(&self.zones, node, &config.distance);
             for highest in 0..ZONES {
-                // Without any zone the request finds the one it wanted, which is empty.
-                let first = list.allowed(highest, false).next().unwrap_or(node * ZONES + highest);
+                // Without a zone of its node the request finds the one it wanted, which is empty, and then looks further.
+                let first = list.allowed(highest, true).next().unwrap_or(node * ZONES + highest);
                 self.first[node][highest] = first as u8;
             }
             self.lists[node] = list;

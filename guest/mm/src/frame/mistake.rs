@@ -4,7 +4,7 @@ use core::{fmt, panic::Location};
 
 use pagelab_abi::{code::Owner, snapshot::ZONES};
 
-use super::{Frames, MAX_ORDER, PageState, ZONE_CODES};
+use super::{Frames, MAX_ORDER, PageState, ZONE_CODES, store::Blocks};
 use crate::{
     context::Context,
     machine::{Machine, Pfn},
@@ -149,6 +149,9 @@ impl<M: Machine, T: Trace> Context<M, T> {
         if nothing.zone.is_none() {
             return nothing;
         }
+        if self.frames.bitmap_has(&self.machine, pfn) {
+            return FreeError { mistake: Mistake::DoubleFree, first: pages[pfn.index()].site, ..nothing };
+        }
         for level in 0..=MAX_ORDER {
             let head = pfn.0 & !((1u32 << level) - 1);
             let Some(page) = pages.get(head as usize).filter(|page| page.order >= level) else { continue };
@@ -172,6 +175,15 @@ impl<M: Machine, T: Trace> Context<M, T> {
 }
 
 impl Frames {
+    /// Whether the frame is free in a zone's bitmap.
+    fn bitmap_has<M: Machine>(&self, machine: &M, pfn: Pfn) -> bool {
+        self.populated.iter().any(|id| {
+            let zone = &self.zones[id];
+            let Blocks::Bitmap(bitmap) = &zone.blocks else { return false };
+            zone.spans(pfn.0) && bitmap.is_free(machine, pfn.0)
+        })
+    }
+
     /// The zone between whose first and last frame this one is.
     fn zone_that_spans(&self, pfn: Pfn) -> Option<u8> {
         self.populated.iter().find(|&id| self.zones[id].spans(pfn.0)).map(|id| id as u8)

@@ -7,7 +7,8 @@
 //!   +-----+-------+--------+---------+---------+
 //!      |
 //!      +-- watermarks min, low, high; lowmem reserve; frames by owner
-//!      +-- blocks: free lists [migrate type][order 0..10], linked through the Page array
+//!      +-- pcp: each CPU's single free frames, by migrate type
+//!      +-- blocks: buddy (free lists [migrate type][order 0..10], linked through the Page array) or bitmap
 //! ```
 //!
 //! A request names an order, [`Gfp`] flags and an owner. The flags say the highest zone and the migrate type; the
@@ -34,9 +35,11 @@
 //! nothing.
 //!
 //! Where to look: `config` and `init` for how RAM becomes zones, `zonelist` and `alloc` for who gets what, `watermark` for
-//! the marks, `buddy` for the blocks, `steal` for migrate types, `mistake` and `free` for the way back.
+//! the marks, `pcp` for single frames, `store` for the seam to `buddy` and `bitmap`, `steal` for migrate types, `mistake` and
+//! `free` for the way back.
 
 mod alloc;
+mod bitmap;
 mod buddy;
 mod check;
 mod config;
@@ -46,7 +49,9 @@ mod init;
 mod mistake;
 mod page;
 mod pageblock;
+mod pcp;
 mod steal;
+mod store;
 mod watermark;
 mod zone;
 mod zonelist;
@@ -67,7 +72,7 @@ pub use mistake::{FreeError, Mistake, MistakeReport};
 pub use page::{Page, PageFlags, PageState};
 pub use pageblock::PAGEBLOCK_ORDER;
 
-use crate::machine::Pfn;
+use crate::machine::{Machine, Pfn};
 use pageblock::MOVABLE;
 use zone::Zone;
 use zonelist::ZoneList;
@@ -89,7 +94,9 @@ const ZONE_CODES: [ZoneCode; ZONES] =
     [ZoneCode::Dma, ZoneCode::Dma32, ZoneCode::Normal, ZoneCode::HighMem, ZoneCode::Movable];
 /// Zones of all nodes. A zone's number is its node's times [`ZONES`], plus its index.
 const ALL_ZONES: usize = MAX_NODES * ZONES;
-/// The node of the one CPU.
+/// The one CPU.
+const LOCAL_CPU: usize = 0;
+/// Its node.
 const LOCAL_NODE: usize = 0;
 
 /// The zones of all nodes and their free frames.
@@ -156,8 +163,8 @@ impl Frames {
     }
 
     /// The zones that have RAM, by node, lowest first, for a snapshot.
-    pub fn zone_entries(&self) -> impl Iterator<Item = ZoneEntry> + '_ {
-        self.populated.iter().map(|id| self.zones[id].entry())
+    pub fn zone_entries<'a, M: Machine>(&'a self, machine: &'a M) -> impl Iterator<Item = ZoneEntry> + 'a {
+        self.populated.iter().map(|id| self.zones[id].entry(machine))
     }
 
     /// What the allocator knows of a memory snapshot's header. Mapped, shared and committed pages are left 0.

@@ -29,6 +29,11 @@ pub(super) fn pageblock_start(pfn: u32) -> u32 {
     pfn & !(PAGEBLOCK_FRAMES - 1)
 }
 
+/// Pageblocks that a range of frames touches.
+pub(super) fn pageblocks_in(start: u32, end: u32) -> u32 {
+    end.div_ceil(PAGEBLOCK_FRAMES) - start / PAGEBLOCK_FRAMES
+}
+
 /// The migrate type of the pageblock that a frame is in.
 #[inline(always)]
 pub(super) fn pageblock_type(pages: &[Page], pfn: u32) -> usize {

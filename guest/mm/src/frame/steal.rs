@@ -46,7 +46,7 @@ impl Buddy {
             return Some(self.split(pages, pfn, found, order, migrate_type));
         }
         if claimable && self.claim(pages, self.lists[other][usize::from(found)].head, other, migrate_type) {
-            return self.take(pages, order, migrate_type);
+            return self.take_own(pages, order, migrate_type);
         }
         let (found, other) = if claimable {
             (found, other)

@@ -2,17 +2,25 @@
 
 use pagelab_abi::{
     code::Zone as ZoneCode,
-    snapshot::{ORDERS, OWNERS, ZoneEntry},
+    snapshot::{MIGRATE_TYPES, ORDERS, OWNERS, ZoneEntry},
 };
 
-use super::{Page, buddy::Buddy, watermark::Watermarks};
+use super::{
+    pageblock::{MOVABLE, pageblocks_in},
+    pcp::{CPUS, PerCpu},
+    store::{BlockStore, Blocks},
+    watermark::Watermarks,
+};
+use crate::machine::Machine;
 
 /// A zone of a node. Frame numbers are absolute.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Zone {
     /// Its free blocks.
-    pub(super) blocks: Buddy,
-    /// Free frames.
+    pub(super) blocks: Blocks,
+    /// Each CPU's free frames.
+    pub(super) pcp: [PerCpu; CPUS],
+    /// Free frames, those on the CPUs' lists included.
     pub(super) free: u64,
     /// What requests must leave.
     pub(super) watermarks: Watermarks,
@@ -30,6 +38,8 @@ pub(super) struct Zone {
     pub(super) code: ZoneCode,
     /// Its node.
     pub(super) node: u8,
+    /// Its number.
+    pub(super) zone: u8,
 }
 
 impl Zone {
@@ -45,27 +55,94 @@ impl Zone {
         self.free >= mark + self.watermarks.lowmem_reserve[highest] + (1 << order)
     }
 
-    /// Takes a block, of another migrate type where there is none of this one. The caller writes its `Page` afresh.
+    /// Takes a block, a single frame from the CPU's list. The caller writes its `Page` afresh.
     #[inline(always)]
-    pub(super) fn take(&mut self, pages: &mut [Page], order: u8, migrate_type: usize) -> Option<u32> {
-        let pfn = match self.blocks.take(pages, order, migrate_type) {
-            Some(pfn) => pfn,
-            None => self.blocks.steal(pages, order, migrate_type)?,
+    pub(super) fn take<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: usize,
+        order: u8,
+        migrate_type: usize,
+    ) -> Option<u32> {
+        let pfn = if order > 0 {
+            self.blocks.take(machine, order, migrate_type)?
+        } else if let Some(pfn) = self.pcp[cpu].pop(machine.pages(), migrate_type) {
+            pfn
+        } else {
+            self.refill(machine, cpu, migrate_type)?
         };
         self.free -= 1 << order;
         Some(pfn)
     }
 
-    /// Puts a block back.
+    /// Fetches a batch of frames for a CPU's list and returns the first. Another migrate type's are taken only if there is
+    /// not one of this, and those on the CPU's other lists come last.
+    #[cold]
+    #[inline(never)]
+    fn refill<M: Machine>(&mut self, machine: &mut M, cpu: usize, migrate_type: usize) -> Option<u32> {
+        let Zone { blocks, pcp, zone, .. } = self;
+        let pcp = &mut pcp[cpu];
+        // One goes to the caller at once; the lists of other types may be long already.
+        let batch = pcp.batch.min(pcp.high - pcp.count + 1);
+        let Some((pfn, count)) = blocks.take_run(machine, migrate_type, batch, false) else {
+            return pcp.pop_any(machine.pages());
+        };
+        let mut last = pcp.append_run(machine.pages_mut(), pfn + 1..pfn + count, 0, migrate_type, *zone);
+        let mut left = batch - count;
+        while left > 0
+            && let Some((start, count)) = blocks.take_run(machine, migrate_type, left, true)
+        {
+            last = pcp.append_run(machine.pages_mut(), start..start + count, last, migrate_type, *zone);
+            left -= count;
+        }
+        Some(pfn)
+    }
+
+    /// Takes a block back, a single frame to the CPU's list.
     #[inline(always)]
-    pub(super) fn put(&mut self, pages: &mut [Page], pfn: u32, order: u8) {
+    pub(super) fn put<M: Machine>(&mut self, machine: &mut M, cpu: usize, pfn: u32, order: u8) {
         self.free += 1 << order;
-        self.blocks.put(pages, pfn, order);
+        if order > 0 {
+            self.blocks.put(machine, pfn, order);
+            return;
+        }
+        let pcp = &mut self.pcp[cpu];
+        pcp.push(machine.pages_mut(), pfn);
+        if pcp.count > pcp.high {
+            self.spill(machine, cpu, self.pcp[cpu].batch);
+        }
+    }
+
+    /// Gives so many frames of a CPU's lists to the blocks.
+    #[cold]
+    #[inline(never)]
+    fn spill<M: Machine>(&mut self, machine: &mut M, cpu: usize, count: u32) {
+        for _ in 0..count {
+            let Some(pfn) = self.pcp[cpu].pop_any(machine.pages()) else { break };
+            self.blocks.put(machine, pfn, 0);
+        }
+    }
+
+    /// Gives all frames of the CPUs' lists to the blocks.
+    pub(super) fn drain<M: Machine>(&mut self, machine: &mut M) {
+        (0..CPUS).for_each(|cpu| self.spill(machine, cpu, u32::MAX));
+    }
+
+    /// Pageblocks by migrate type.
+    fn pageblocks(&self) -> [u64; MIGRATE_TYPES] {
+        match &self.blocks {
+            Blocks::Buddy(buddy) => buddy.pageblocks.map(u64::from),
+            Blocks::Bitmap(_) => {
+                let mut pageblocks = [0; MIGRATE_TYPES];
+                pageblocks[MOVABLE] = pageblocks_in(self.start, self.start + self.spanned).into();
+                pageblocks
+            }
+        }
     }
 
     /// The zone as a snapshot shows it.
-    pub(super) fn entry(&self) -> ZoneEntry {
-        let blocks_by_type = self.blocks.blocks_by_type();
+    pub(super) fn entry<M: Machine>(&self, machine: &M) -> ZoneEntry {
+        let blocks_by_type = self.blocks.counts(machine);
         let mut free_blocks = [0; ORDERS];
         for blocks in blocks_by_type {
             free_blocks.iter_mut().zip(blocks).for_each(|(sum, count)| *sum += count);
@@ -82,8 +159,11 @@ impl Zone {
             lowmem_reserve: self.watermarks.lowmem_reserve,
             free_blocks,
             blocks_by_type,
-            pageblocks: self.blocks.pageblocks.map(u64::from),
+            pageblocks: self.pageblocks(),
             owned: self.owned.map(u64::from),
+            pcp_count: self.pcp[0].count,
+            pcp_high: self.pcp[0].high,
+            pcp_batch: self.pcp[0].batch,
             ..ZoneEntry::default()
         }
     }

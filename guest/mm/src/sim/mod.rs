@@ -48,7 +48,7 @@ pub fn new_context_with_file_bytes(ram_bytes: u64, bytes: &[u8]) -> (SimContext,
     memblock.reserve(0, KERNEL_PHYS, Owner::Boot).expect("one range fits");
     memblock.reserve(start, ram_bytes, Owner::Initramfs).expect("one range fits");
     let mut cx = Context::new(machine, CountingTrace::watching(tlb));
-    cx.init_frames(&FramesConfig::new(&memblock));
+    cx.init_frames(FramesConfig::new(&mut memblock));
     (cx, start)
 }
 

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, panic::Location};
 
 use pagelab_mm::{
-    abi::event,
+    abi::{
+        code::{FrameAllocator, Owner},
+        event,
+    },
     context::Context,
     frame::{FramesConfig, Page},
     machine::{Frame, KernelFault, Machine, Pfn},
@@ -99,19 +102,74 @@ impl Trace for Events {
 
 pub(crate) type TestContext = Context<Memory, Events>;
 
+/// A machine's memory and how it is managed.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// First byte, first byte after it, node.
+    pub(crate) ram: Vec<(u64, u64, u8)>,
+    /// First byte, first byte after it, owner.
+    pub(crate) reserved: Vec<(u64, u64, Owner)>,
+    pub(crate) distance: [[u8; 4]; 4],
+    pub(crate) highmem: u64,
+    pub(crate) movable: u64,
+    pub(crate) grouping: bool,
+    pub(crate) allocator: FrameAllocator,
+}
+
+impl Setup {
+    /// `bytes` of RAM from 0 on one node, the first MiB reserved, under the buddy allocator.
+    pub(crate) fn new(bytes: u64) -> Setup {
+        Setup {
+            ram: vec![(0, bytes, 0)],
+            reserved: vec![(0, 1 << 20, Owner::Boot)],
+            distance: [[10, 20, 20, 20], [20, 10, 20, 20], [20, 20, 10, 20], [20, 20, 20, 10]],
+            highmem: 0,
+            movable: 0,
+            grouping: true,
+            allocator: FrameAllocator::Buddy,
+        }
+    }
+
+    pub(crate) fn memblock(&self) -> Memblock {
+        let mut memblock = Memblock::new();
+        for &(start, end, node) in &self.ram {
+            memblock.add_ram_of_node(start, end, node).expect("few ranges");
+        }
+        for &(start, end, owner) in &self.reserved {
+            memblock.reserve(start, end, owner).expect("few ranges");
+        }
+        memblock
+    }
+
+    /// A context whose allocator owns what is not reserved. What the allocator takes for itself is reserved here too.
+    pub(crate) fn boot(&mut self) -> TestContext {
+        let mut memblock = self.memblock();
+        let frames = memblock.ram().map(|ram| ram.end >> 12).max().unwrap_or(0);
+        let memory = Memory { pages: vec![Page::default(); frames as usize], contents: HashMap::new() };
+        let mut cx = Context::new(memory, Events::default());
+        cx.init_frames(FramesConfig {
+            memblock: &mut memblock,
+            distance: self.distance,
+            highmem: self.highmem,
+            movable: self.movable,
+            mobility_grouping: self.grouping,
+            allocator: self.allocator,
+        });
+        self.reserved = memblock.reserved().map(|range| (range.start, range.end, range.owner)).collect();
+        cx
+    }
+}
+
 /// A context whose allocator owns what a memblock left free.
 pub(crate) fn context_of(memblock: &Memblock) -> TestContext {
     let frames = memblock.ram().map(|ram| ram.end >> 12).max().unwrap_or(0);
     let memory = Memory { pages: vec![Page::default(); frames as usize], contents: HashMap::new() };
     let mut cx = Context::new(memory, Events::default());
-    cx.init_frames(&FramesConfig::new(memblock));
+    cx.init_frames(FramesConfig::new(&mut memblock.clone()));
     cx
 }
 
 /// A context with `bytes` of RAM from 0 and the first MiB reserved.
 pub(crate) fn context(bytes: u64) -> TestContext {
-    let mut memblock = Memblock::new();
-    memblock.add_ram(0, bytes).expect("one range");
-    memblock.reserve(0, 1 << 20, pagelab_mm::abi::code::Owner::Boot).expect("one range");
-    context_of(&memblock)
+    Setup::new(bytes).boot()
 }

@@ -5,4 +5,5 @@ mod machine;
 mod memblock;
 mod oracle;
 mod state_machine;
+mod world;
 mod zones;

@@ -1,127 +1,105 @@
-//! Random histories of the frame allocator, each answer compared with the oracle's.
+//! Random histories of the frame allocator, each answer compared with the oracle's, over all ways to divide and manage
+//! memory.
 //!
 //! Invariants after each step: the answer is the oracle's, to the zone and the error; no frame is handed out twice;
 //! blocks are aligned; free + used = managed; every mistake leaves the allocator as it was. At the end everything is
 //! given back and the zones are as they were after boot, block for block.
 //!
-//! `PAGELAB_SOAK=N` runs N times as many histories.
+//! A few short histories are shrunk where they fail; a million steps of long ones come from a seed. `PAGELAB_SOAK=N` runs
+//! N times as many of both.
 
 use pagelab_mm::{
-    abi::{
-        code::{FrameOp, Owner},
-        snapshot::ZoneEntry,
-        vmstat::Counter,
-    },
-    frame::{Gfp, PageState},
-    machine::{Machine, Pfn},
-    memblock::Memblock,
+    abi::code::{FrameAllocator, Owner},
+    frame::Gfp,
 };
 use proptest::{prelude::*, sample, test_runner::Config};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use crate::{
-    machine::{TestContext, context_of},
-    oracle::Oracle,
+    machine::Setup,
+    world::{Lab, Step},
 };
 
-/// Steps in a history; 250 histories make a quarter of a million steps.
-const STEPS: usize = 1000;
+/// Steps in a history that is shrunk.
+const STEPS: usize = 500;
+/// Such histories.
+const HISTORIES: u32 = if cfg!(miri) { 1 } else { 60 };
+/// Steps of the long histories, together.
+const LONG_STEPS: u32 = if cfg!(miri) { 400 } else { 1_000_000 };
+/// Steps of one of them.
+const LONG_HISTORY: u32 = if cfg!(miri) { 50 } else { 10_000 };
 
 /// Times the usual number of cases.
 fn soak() -> u32 {
     std::env::var("PAGELAB_SOAK").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
-/// One step. Blocks are picked by a number among those that live; whatever was freed or never allocated is aimed at by
-/// frame number.
-#[derive(Clone, Debug)]
-enum Step {
-    Alloc {
-        order: u8,
-        gfp: Gfp,
-        owner: Owner,
-    },
-    /// Gives a live block back with its right order.
-    Free {
-        block: usize,
-    },
-    /// Gives back what is `offset` frames from a live block's head, with any order.
-    FreeNear {
-        block: usize,
-        offset: i32,
-        order: u8,
-    },
-    /// Gives back any frame at all.
-    FreeAnything {
-        pfn: u32,
-        order: u8,
-    },
-    Get {
-        block: usize,
-    },
-    Put {
-        block: usize,
-    },
-    PutAnything {
-        pfn: u32,
-    },
-    SetMapcount {
-        block: usize,
-        mapcount: u32,
-    },
-    /// Takes single frames until there are none.
-    Exhaust {
-        gfp: Gfp,
-    },
-    /// Gives every other block back that can be.
-    Thin {
-        parity: usize,
-    },
-}
-
-/// RAM and reserved ranges, in frames, around the boundary of DMA and DMA32.
-#[derive(Clone, Debug)]
-struct Layout {
-    ram: Vec<(u64, u64)>,
-    reserved: Vec<(u64, u64)>,
-}
-
-impl Layout {
-    fn memblock(&self) -> Memblock {
-        let mut memblock = Memblock::new();
-        for &(start, frames) in &self.ram {
-            memblock.add_ram(start << 12, (start + frames) << 12).expect("few ranges");
-        }
-        for &(start, frames) in &self.reserved {
-            memblock.reserve(start << 12, (start + frames) << 12, Owner::Boot).expect("few ranges");
-        }
-        memblock
-    }
-}
+const KINDS: [Gfp; 9] = [
+    Gfp::KERNEL,
+    Gfp::USER,
+    Gfp::HIGHUSER,
+    Gfp::HIGHUSER_MOVABLE,
+    Gfp::KERNEL.union(Gfp::RECLAIMABLE),
+    Gfp::KERNEL.union(Gfp::DMA),
+    Gfp::KERNEL.union(Gfp::DMA32),
+    Gfp::DMA,
+    Gfp::ATOMIC,
+];
+const MODIFIERS: [Gfp; 8] = [
+    Gfp::empty(),
+    Gfp::HIGH,
+    Gfp::NOFAIL,
+    Gfp::NORETRY,
+    Gfp::MEMALLOC,
+    Gfp::NOMEMALLOC,
+    Gfp::THISNODE,
+    Gfp::MEMALLOC.union(Gfp::NOMEMALLOC),
+];
 
 fn gfp() -> impl Strategy<Value = Gfp> {
-    let kinds = [Gfp::KERNEL, Gfp::HIGHUSER_MOVABLE, Gfp::RECLAIMABLE, Gfp::DMA, Gfp::DMA32];
-    (sample::select(kinds.to_vec()), prop::bool::weighted(0.3))
-        .prop_map(|(kind, atomic)| if atomic { kind | Gfp::ATOMIC } else { kind })
+    let modifier = prop_oneof![3 => Just(Gfp::empty()), 1 => sample::select(MODIFIERS.to_vec())];
+    (sample::select(KINDS.to_vec()), modifier).prop_map(|(kind, modifier)| kind | modifier)
+}
+
+const PAGE: u64 = 4096;
+
+/// RAM in ranges around the boundary of DMA and DMA32, on up to three nodes.
+fn setups() -> impl Strategy<Value = Setup> {
+    let ram = prop::collection::vec((3000u64..5000, 1u64..1200, 0u8..3), 1..5);
+    let reserved = prop::collection::vec((3000u64..5500, 1u64..100), 0..5);
+    let parts = (0u64..3, 0u64..3, any::<bool>(), any::<bool>());
+    (ram, reserved, parts).prop_map(|(ram, reserved, (highmem, movable, grouping, bitmap))| {
+        let ram: Vec<_> = ram.into_iter().map(|(at, frames, node)| (at * PAGE, (at + frames) * PAGE, node)).collect();
+        // A bitmap needs a frame that the direct map has.
+        let (low, bitmap_frames) = ((1000 * PAGE, 1040 * PAGE, 0), if bitmap { 40 } else { 0 });
+        Setup {
+            ram: if bitmap_frames > 0 { [vec![low], ram].concat() } else { ram },
+            reserved: reserved.into_iter().map(|(at, n)| (at * PAGE, (at + n) * PAGE, Owner::Boot)).collect(),
+            distance: [[10, 30, 20, 20], [30, 10, 15, 20], [20, 15, 10, 20], [20, 20, 20, 10]],
+            highmem: highmem * 300 * PAGE,
+            movable: movable * 1100 * PAGE,
+            grouping,
+            allocator: if bitmap { FrameAllocator::Bitmap } else { FrameAllocator::Buddy },
+        }
+    })
 }
 
 struct History;
 
 impl ReferenceStateMachine for History {
-    type State = Layout;
+    type State = Setup;
     type Transition = Step;
 
-    fn init_state() -> BoxedStrategy<Layout> {
-        let ram = prop::collection::vec((3000u64..5000, 1u64..1200), 1..5);
-        let reserved = prop::collection::vec((3000u64..5500, 1u64..100), 0..5);
-        (ram, reserved).prop_map(|(ram, reserved)| Layout { ram, reserved }).boxed()
+    fn init_state() -> BoxedStrategy<Setup> {
+        setups().boxed()
     }
 
-    fn transitions(_: &Layout) -> BoxedStrategy<Step> {
+    fn transitions(_: &Setup) -> BoxedStrategy<Step> {
         let owner = sample::select(Owner::ALL);
         let order = || prop_oneof![6 => Just(0u8), 3 => 1u8..5, 2 => 5u8..=11];
         prop_oneof![
-            300 => (order(), gfp(), owner).prop_map(|(order, gfp, owner)| Step::Alloc { order, gfp, owner }),
+            300 => (0usize..4, order(), gfp(), owner)
+                .prop_map(|(node, order, gfp, owner)| Step::Alloc { node, order, gfp, owner }),
             200 => any::<usize>().prop_map(|block| Step::Free { block }),
             40 => (any::<usize>(), -8i32..40, order())
                 .prop_map(|(block, offset, order)| Step::FreeNear { block, offset, order }),
@@ -131,116 +109,14 @@ impl ReferenceStateMachine for History {
             10 => (0u32..7000).prop_map(|pfn| Step::PutAnything { pfn }),
             30 => (any::<usize>(), 0u32..3).prop_map(|(block, mapcount)| Step::SetMapcount { block, mapcount }),
             1 => gfp().prop_map(|gfp| Step::Exhaust { gfp }),
+            2 => Just(Step::Drain),
             3 => (0usize..2).prop_map(|parity| Step::Thin { parity }),
         ]
         .boxed()
     }
 
-    fn apply(layout: Layout, _: &Step) -> Layout {
-        layout
-    }
-}
-
-struct Lab {
-    cx: TestContext,
-    oracle: Oracle,
-    after_boot: Vec<ZoneEntry>,
-}
-
-impl Lab {
-    fn new(layout: &Layout) -> Self {
-        let memblock = layout.memblock();
-        let cx = context_of(&memblock);
-        let after_boot: Vec<_> = cx.frames.zone_entries().collect();
-        let oracle = Oracle::new(&memblock, after_boot.iter().copied());
-        Lab { cx, oracle, after_boot }
-    }
-
-    /// Allocates; returns whether it succeeded, as the oracle said it would.
-    fn alloc(&mut self, order: u8, gfp: Gfp, owner: Owner) -> bool {
-        let expected = if order > 10 { None } else { self.oracle.zone_for(order, gfp) };
-        let events = self.cx.trace.0.len();
-        let answer = self.cx.alloc_frames(order, gfp, owner);
-        let Ok(pfn) = answer else {
-            assert_eq!(expected, None, "order {order} {gfp:?} failed");
-            assert_eq!(self.cx.trace.0.len(), events);
-            return false;
-        };
-        let zone = expected.unwrap_or_else(|| panic!("order {order} {gfp:?} got {pfn:?} against the rules"));
-        self.oracle.take(pfn, order, owner, zone);
-        let page = self.cx.machine.pages()[pfn.index()];
-        assert_eq!((page.state, page.order, page.owner), (PageState::USED, order, owner));
-        assert_eq!((page.refcount, page.mapcount, usize::from(page.zone)), (1, 0, zone));
-        let (event, _) = self.cx.trace.0.pop().expect("an event an allocation");
-        assert_eq!((event.op, event.pfn, event.order, event.owner), (FrameOp::Alloc, pfn.0, order, owner));
-        true
-    }
-
-    fn free(&mut self, pfn: Pfn, order: u8) {
-        let expected = self.oracle.give_back(pfn, order);
-        assert_eq!(
-            self.cx.free_frames(pfn, order).map_err(|error| error.mistake),
-            expected,
-            "freeing {pfn:?} with order {order}"
-        );
-    }
-
-    fn put(&mut self, pfn: Pfn) {
-        let expected = self.oracle.put(pfn);
-        assert_eq!(self.cx.put_frame(pfn).map_err(|error| error.mistake), expected, "dropping a reference to {pfn:?}");
-    }
-
-    fn free_right(&mut self, pfn: Pfn) {
-        let order = self.oracle.blocks[&pfn.0].order;
-        self.free(pfn, order);
-    }
-
-    fn set_mapcount(&mut self, pfn: Pfn, mapcount: u32) {
-        self.cx.machine.pages_mut()[pfn.index()].mapcount = mapcount;
-        self.oracle.blocks.get_mut(&pfn.0).expect("a live block").mapcount = mapcount;
-    }
-
-    fn step(&mut self, step: Step) {
-        match step {
-            Step::Alloc { order, gfp, owner } => {
-                self.alloc(order, gfp, owner);
-            }
-            Step::Free { block } => {
-                if let Some(pfn) = self.oracle.pick(block) {
-                    self.free_right(pfn);
-                }
-            }
-            Step::FreeNear { block, offset, order } => {
-                if let Some(pfn) = self.oracle.pick(block) {
-                    self.free(Pfn(pfn.0.saturating_add_signed(offset)), order);
-                }
-            }
-            Step::FreeAnything { pfn, order } => self.free(Pfn(pfn), order),
-            Step::Get { block } => {
-                if let Some(pfn) = self.oracle.pick(block) {
-                    self.cx.get_frame(pfn).expect("a live block");
-                    self.oracle.blocks.get_mut(&pfn.0).expect("a live block").refcount += 1;
-                }
-            }
-            Step::Put { block } => {
-                if let Some(pfn) = self.oracle.pick(block) {
-                    self.put(pfn);
-                }
-            }
-            Step::PutAnything { pfn } => self.put(Pfn(pfn)),
-            Step::SetMapcount { block, mapcount } => {
-                if let Some(pfn) = self.oracle.pick(block) {
-                    self.set_mapcount(pfn, mapcount);
-                }
-            }
-            Step::Exhaust { gfp } => while self.alloc(0, gfp, Owner::Anon) {},
-            Step::Thin { parity } => {
-                let heads: Vec<_> = self.oracle.blocks.keys().copied().skip(parity).step_by(2).collect();
-                for head in heads {
-                    self.free_right(Pfn(head));
-                }
-            }
-        }
+    fn apply(setup: Setup, _: &Step) -> Setup {
+        setup
     }
 }
 
@@ -248,47 +124,127 @@ impl StateMachineTest for History {
     type SystemUnderTest = Lab;
     type Reference = History;
 
-    fn init_test(layout: &Layout) -> Lab {
-        Lab::new(layout)
+    fn init_test(setup: &Setup) -> Lab {
+        Lab::new(setup)
     }
 
-    fn apply(mut lab: Lab, _: &Layout, step: Step) -> Lab {
+    fn apply(mut lab: Lab, _: &Setup, step: Step) -> Lab {
         lab.step(step);
         lab
     }
 
-    fn check_invariants(lab: &Lab, _: &Layout) {
-        let frames = &lab.cx.frames;
-        frames.check(lab.cx.machine.pages()).expect("the allocator's invariants hold");
-        assert_eq!(frames.free(), lab.oracle.free_frames());
-        for &owner in Owner::ALL {
-            assert_eq!(frames.owned(owner), lab.oracle.owned(owner), "frames of {owner:?}");
-        }
-        let allocated: u64 = [Counter::PgallocDma, Counter::PgallocDma32, Counter::PgallocNormal]
-            .iter()
-            .map(|&counter| lab.cx.stats.get(counter))
-            .sum();
-        assert_eq!(allocated - lab.cx.stats.get(Counter::Pgfree), frames.managed() - frames.free());
+    fn check_invariants(lab: &Lab, _: &Setup) {
+        lab.check();
     }
 
-    fn teardown(mut lab: Lab, _: Layout) {
-        // A fixed shuffle: by the frame number's bits in reverse.
-        let mut heads: Vec<_> = lab.oracle.blocks.keys().copied().collect();
-        heads.sort_by_key(|head| head.wrapping_mul(0x9e37_79b1).reverse_bits());
-        for head in heads {
-            lab.set_mapcount(Pfn(head), 0);
-            while lab.oracle.blocks.contains_key(&head) {
-                lab.put(Pfn(head));
-            }
-        }
-        assert_eq!(lab.cx.frames.free(), lab.cx.frames.managed());
-        let blocks = lab.cx.frames.zone_entries().map(|entry| entry.free_blocks);
-        assert!(blocks.eq(lab.after_boot.iter().map(|entry| entry.free_blocks)));
+    fn teardown(lab: Lab, _: Setup) {
+        lab.finish();
     }
 }
 
 prop_state_machine! {
-    #![proptest_config(Config { cases: 250 * soak(), max_shrink_iters: 20_000, ..Config::default() })]
+    #![proptest_config(Config {
+        cases: HISTORIES * soak(),
+        max_shrink_iters: 20_000,
+        failure_persistence: None,
+        ..Config::default()
+    })]
     #[test]
     fn any_history_agrees_with_the_oracle(sequential STEPS..STEPS + 1 => History);
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn of<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize]
+    }
+
+    fn order(&mut self) -> u8 {
+        match self.below(11) {
+            0..6 => 0,
+            6..9 => 1 + self.below(4) as u8,
+            _ => 5 + self.below(7) as u8,
+        }
+    }
+
+    fn gfp(&mut self) -> Gfp {
+        let modifier = if self.below(4) == 0 { self.of(&MODIFIERS) } else { Gfp::empty() };
+        self.of(&KINDS) | modifier
+    }
+
+    fn step(&mut self) -> Step {
+        let block = self.next() as u32 as usize;
+        match self.below(1000) {
+            0..440 => Step::Alloc {
+                node: self.below(4) as usize,
+                order: self.order(),
+                gfp: self.gfp(),
+                owner: self.of(Owner::ALL),
+            },
+            440..780 => Step::Free { block },
+            780..830 => Step::FreeNear { block, offset: self.below(48) as i32 - 8, order: self.order() },
+            830..850 => Step::FreeAnything { pfn: self.below(9000) as u32, order: self.order() },
+            850..890 => Step::Get { block },
+            890..960 => Step::Put { block },
+            960..970 => Step::PutAnything { pfn: self.below(9000) as u32 },
+            970..990 => Step::SetMapcount { block, mapcount: self.below(3) as u32 },
+            990..992 => Step::Exhaust { gfp: self.gfp() },
+            992..996 => Step::Drain,
+            _ => Step::Thin { parity: self.below(2) as usize },
+        }
+    }
+}
+
+/// A machine with enough RAM for grouping, reserved ranges here and there.
+fn setup_of(number: u32, random: &mut Random) -> Setup {
+    const M: u64 = 1 << 20;
+    let ram = match number % 3 {
+        0 => vec![(0, 36 * M, 0)],
+        1 => vec![(0, 18 * M, 0), (18 * M, 34 * M, 1)],
+        _ => vec![(0, 9 * M + 20 * PAGE, 0), (12 * M, 20 * M + PAGE, 1), (20 * M + PAGE, 33 * M, 2)],
+    };
+    let some = |random: &mut Random, bytes: u64| if random.below(2) == 0 { 0 } else { bytes + random.below(M) };
+    Setup {
+        ram,
+        reserved: (0..6)
+            .map(|_| {
+                let start = random.below(9000) * PAGE;
+                (start, start + (1 + random.below(60)) * PAGE, Owner::Boot)
+            })
+            .collect(),
+        distance: [[10, 30, 20, 20], [30, 10, 15, 20], [20, 15, 10, 20], [20, 20, 20, 10]],
+        highmem: some(random, 6 * M),
+        movable: some(random, 12 * M),
+        grouping: random.below(4) > 0,
+        allocator: if number % 4 == 3 { FrameAllocator::Bitmap } else { FrameAllocator::Buddy },
+    }
+}
+
+#[test]
+fn a_million_steps_agree_with_the_oracle() {
+    for number in 0..LONG_STEPS * soak() / LONG_HISTORY {
+        let mut random = Random(u64::from(number));
+        let mut lab = Lab::new(&setup_of(number, &mut random));
+        for step in 0..LONG_HISTORY {
+            lab.step(random.step());
+            if step % 128 == 0 {
+                lab.check();
+            }
+        }
+        lab.check();
+        lab.finish();
+    }
 }

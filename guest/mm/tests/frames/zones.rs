@@ -13,7 +13,7 @@ use pagelab_mm::{
 use crate::machine::{TestContext, context, context_of};
 
 fn zone(cx: &TestContext, zone: Zone) -> ZoneEntry {
-    cx.frames.zone_entries().find(|entry| entry.zone == zone).expect("the zone has RAM")
+    cx.frames.zone_entries(&cx.machine).find(|entry| entry.zone == zone).expect("the zone has RAM")
 }
 
 /// Takes single frames until the request fails, and says how many it got.
@@ -25,7 +25,7 @@ fn exhaust(cx: &mut TestContext, gfp: Gfp) -> Vec<Pfn> {
 fn boot_touches_block_heads_only() {
     let cx = context(64 << 20);
     let touched = cx.machine.pages().iter().filter(|page| page.state != PageState::TAIL).count() as u64;
-    let blocks: u64 = cx.frames.zone_entries().flat_map(|entry| entry.free_blocks).sum();
+    let blocks: u64 = cx.frames.zone_entries(&cx.machine).flat_map(|entry| entry.free_blocks).sum();
     assert_eq!(touched, blocks);
     // 1 MiB to 4 MiB as orders 8 and 9, then fifteen blocks of 4 MiB.
     assert_eq!(blocks, 2 + 15);
@@ -107,7 +107,7 @@ fn requests_fall_back_and_leave_the_reserves() {
 #[test]
 fn the_smallest_guest_lives_in_zone_dma() {
     let mut cx = context(16 << 20);
-    assert_eq!(cx.frames.zone_entries().count(), 1);
+    assert_eq!(cx.frames.zone_entries(&cx.machine).count(), 1);
     let taken = exhaust(&mut cx, Gfp::HIGHUSER_MOVABLE);
     assert_eq!(taken.len(), 3840 - 123);
     // The lowest block is split first, from its lower end, so frames come in ascending order.
@@ -135,7 +135,7 @@ fn zones_bound_requests() {
 fn no_memory_is_an_answer() {
     let mut cx = context_of(&Memblock::new());
     assert_eq!(cx.alloc_frame(Gfp::KERNEL | Gfp::ATOMIC, Owner::Anon), Err(OutOfMemory));
-    assert_eq!((cx.frames.managed(), cx.frames.zone_entries().count()), (0, 0));
+    assert_eq!((cx.frames.managed(), cx.frames.zone_entries(&cx.machine).count()), (0, 0));
     cx.frames.check(cx.machine.pages()).expect("nothing is consistent");
 }
 

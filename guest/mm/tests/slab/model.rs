@@ -28,7 +28,7 @@ pub(crate) fn context(bytes: u64, (allocator, debug): (SlabAllocator, SlabDebug)
     memblock.add_ram(0, bytes).expect("one range");
     memblock.reserve(0, 1 << 20, pagelab_mm::abi::code::Owner::Boot).expect("one range");
     let mut cx = Context::new(SimMachine::new(bytes, Default::default()), NoTrace);
-    cx.init_frames(&FramesConfig::new(&memblock));
+    cx.init_frames(FramesConfig::new(&mut memblock));
     cx.slabs.configure(allocator, debug);
     cx
 }

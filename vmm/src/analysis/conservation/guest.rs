@@ -113,8 +113,8 @@ impl Checker<'_> {
                 self.result(
                     "free_blocks",
                     value("free")?,
-                    value("blocks_free")?,
-                    "MemFree = frames in the buddy's free blocks",
+                    value("blocks_free")?.wrapping_add(value("pcp")?),
+                    "MemFree = frames in free blocks + on the CPUs' lists",
                 )?;
             }
             None => self.skip("free_blocks", "there is no memory snapshot at the exit of the program")?,
