@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod arguments;
+pub mod buddy;
 pub mod memory;
 pub mod order;
 pub mod output;

@@ -1,7 +1,7 @@
 //! Linux system calls, x86-64 convention, as far as the built-in programs need them.
 #![expect(unsafe_code, reason = "a system call is an instruction")]
 
-use core::{arch::asm, fmt};
+use core::{arch::asm, ffi::CStr, fmt};
 
 /// PROT_NONE, PROT_READ, PROT_WRITE of mmap(2).
 pub const PROT_NONE: usize = 0;
@@ -10,17 +10,22 @@ pub const PROT_READ: usize = 1;
 /// See [`PROT_NONE`].
 pub const PROT_WRITE: usize = 2;
 
+const SYS_READ: usize = 0;
 const SYS_WRITE: usize = 1;
+const SYS_OPEN: usize = 2;
+const SYS_CLOSE: usize = 3;
 const SYS_MMAP: usize = 9;
 const SYS_MPROTECT: usize = 10;
 const SYS_MUNMAP: usize = 11;
 const SYS_BRK: usize = 12;
+const SYS_PIPE: usize = 22;
 const SYS_MSYNC: usize = 26;
 const SYS_MADVISE: usize = 28;
 const SYS_GETRUSAGE: usize = 98;
 const SYS_EXIT_GROUP: usize = 231;
 
 const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
+const MADV_DONTNEED: usize = 4;
 const MADV_NOHUGEPAGE: usize = 15;
 const MS_ASYNC: usize = 1;
 const RUSAGE_SELF: usize = 0;
@@ -38,8 +43,8 @@ impl fmt::Display for Errno {
 
 fn call(number: usize, args: [usize; 6]) -> Result<usize, Errno> {
     let result: isize;
-    // SAFETY: no call made below lets the kernel write to memory that Rust owns, but for getrusage's buffer, which its
-    // caller passes by exclusive reference. RCX and R11 are what the instruction itself destroys.
+    // SAFETY: no call made below lets the kernel write to memory that Rust owns, but for the buffers of read, pipe and
+    // getrusage, which their callers pass by exclusive reference. RCX and R11 are what the instruction itself destroys.
     unsafe {
         asm!(
             "syscall",
@@ -61,6 +66,33 @@ fn call(number: usize, args: [usize; 6]) -> Result<usize, Errno> {
 /// write(2): bytes written, which may be fewer than given.
 pub fn write(fd: i32, bytes: &[u8]) -> Result<usize, Errno> {
     call(SYS_WRITE, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0])
+}
+
+/// read(2): bytes read, 0 at the end.
+pub fn read(fd: i32, bytes: &mut [u8]) -> Result<usize, Errno> {
+    call(SYS_READ, [fd as usize, bytes.as_mut_ptr() as usize, bytes.len(), 0, 0, 0])
+}
+
+/// open(2) for reading.
+pub fn open(path: &CStr) -> Result<i32, Errno> {
+    call(SYS_OPEN, [path.as_ptr() as usize, 0, 0, 0, 0, 0]).map(|fd| fd as i32)
+}
+
+/// close(2).
+pub fn close(fd: i32) -> Result<(), Errno> {
+    call(SYS_CLOSE, [fd as usize, 0, 0, 0, 0, 0]).map(drop)
+}
+
+/// pipe(2): its reading and its writing end.
+pub fn pipe() -> Result<(i32, i32), Errno> {
+    let mut ends = [0i32; 2];
+    call(SYS_PIPE, [(&raw mut ends) as usize, 0, 0, 0, 0, 0])?;
+    Ok((ends[0], ends[1]))
+}
+
+/// madvise(2) with MADV_DONTNEED: gives the range's pages back.
+pub fn dont_need(address: usize, length: usize) -> Result<(), Errno> {
+    call(SYS_MADVISE, [address, length, MADV_DONTNEED, 0, 0, 0]).map(drop)
 }
 
 /// Maps `length` bytes of private anonymous memory; the kernel chooses the address, which is returned.
