@@ -20,59 +20,30 @@ use crate::arch::{access, cpu};
 pub(crate) struct KernelMachine {
     pages: *mut Page,
     frames: usize,
+    /// First frame that the direct map leaves out.
+    direct_end: usize,
 }
 
 impl KernelMachine {
-    /// `pages` is the mapped `Page` array of `frames` entries, all zero.
-    pub(crate) fn new(pages: *mut Page, frames: usize) -> Self {
-        KernelMachine { pages, frames }
+    /// `pages` is the mapped `Page` array of `frames` entries, all zero; the direct map has the first `direct_end` frames
+    /// as far as they are RAM.
+    pub(crate) fn new(pages: *mut Page, frames: usize, direct_end: usize) -> Self {
+        KernelMachine { pages, frames, direct_end }
     }
 
     /// Where a frame is in the direct map.
     #[inline(always)]
     fn virt(&self, pfn: Pfn) -> *mut u8 {
-        assert!(pfn.index() < self.frames, "frame {pfn:?} is beyond RAM");
+        assert!(pfn.index() < self.direct_end, "frame {pfn:?} is not in the direct map");
         (PAGE_OFFSET + pfn.address()) as *mut u8
     }
 
     /// Bytes of RAM at a guest-physical address, through the direct map.
     pub(crate) fn bytes(&self, address: u64, length: usize) -> &'static [u8] {
         let end = address.checked_add(length as u64).expect("a physical range wraps");
-        assert!(end <= self.frames as u64 * PAGE_SIZE, "a physical range ends beyond RAM");
+        assert!(end <= self.direct_end as u64 * PAGE_SIZE, "a physical range ends beyond the direct map");
         // SAFETY: the range is RAM; callers use it for boot-time data that nobody writes.
         unsafe { slice::from_raw_parts((PAGE_OFFSET + address) as *const u8, length) }
-    }
-
-    /// Copies out of a frame.
-    pub(crate) fn read(&self, pfn: Pfn, offset: usize, to: &mut [u8]) {
-        assert!(offset + to.len() <= PAGE_SIZE as usize);
-        // SAFETY: the range lies in one frame of the direct map; the kernel is the only thing running.
-        unsafe { copy(to.as_mut_ptr(), self.virt(pfn).add(offset), to.len()) };
-    }
-
-    /// Copies into a frame.
-    pub(crate) fn write(&mut self, pfn: Pfn, offset: usize, from: &[u8]) {
-        assert!(offset + from.len() <= PAGE_SIZE as usize);
-        // SAFETY: as in `read`.
-        unsafe { copy(self.virt(pfn).add(offset), from.as_ptr(), from.len()) };
-    }
-
-    /// Copies between frames, or from a frame to itself: where the ranges overlap, the copy's bytes are of no use to anyone.
-    pub(crate) fn copy_part(&mut self, to: Pfn, to_offset: usize, from: Pfn, from_offset: usize, length: usize) {
-        assert!(to_offset + length <= PAGE_SIZE as usize && from_offset + length <= PAGE_SIZE as usize);
-        // SAFETY: both ranges lie in a frame of the direct map; moving bytes upwards one after the other is sound
-        // whether they overlap or not, and no reference to either frame is live.
-        unsafe { copy(self.virt(to).add(to_offset), self.virt(from).add(from_offset), length) };
-    }
-
-    /// Fills a part of a frame with zeros.
-    pub(crate) fn zero_part(&mut self, pfn: Pfn, offset: usize, length: usize) {
-        const ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
-        if length == PAGE_SIZE as usize {
-            self.zero_frame(pfn);
-        } else {
-            self.write(pfn, offset, &ZEROS[..length]);
-        }
     }
 
     #[inline(always)]
@@ -146,8 +117,10 @@ impl Machine for KernelMachine {
     }
 
     fn copy_bytes(&mut self, to: Pfn, to_offset: usize, from: u64, length: usize) {
+        assert!(to_offset + length <= PAGE_SIZE as usize);
         let source = self.bytes(from, length);
-        self.write(to, to_offset, source);
+        // SAFETY: the target lies in one frame of the direct map, which is not among what `bytes` is for.
+        unsafe { copy(self.virt(to).add(to_offset), source.as_ptr(), length) };
     }
 
     #[inline(always)]

@@ -3,9 +3,9 @@
 use pagelab_abi::{
     code::{Moment, ProcessOp, SnapshotKind},
     event,
-    snapshot::MmHeader,
+    snapshot::{MmHeader, VmallocEntry},
 };
-use pagelab_mm::space::AddressSpace;
+use pagelab_mm::{space::AddressSpace, trace::Trace};
 
 use crate::{
     arch::port,
@@ -166,6 +166,16 @@ impl Kernel {
         self.snapshot.begin(SnapshotKind::Slab, moment);
         for cache in self.mm.slabs.entries() {
             self.snapshot.put(&mut self.mm.trace, &cache);
+        }
+        self.snapshot.end(&mut self.mm.trace);
+
+        self.snapshot.begin(SnapshotKind::Vmalloc, moment);
+        let mut at = 0;
+        while let Some(area) = self.mm.next_area(at) {
+            // Where events are off, nobody has told the caller's name yet.
+            let caller = self.mm.trace.location(area.site).map_or(0, |place| self.mm.trace.call_site(place));
+            self.snapshot.put(&mut self.mm.trace, &VmallocEntry { caller, ..area.entry() });
+            at = area.end;
         }
         self.snapshot.end(&mut self.mm.trace);
 

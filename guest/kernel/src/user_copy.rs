@@ -1,7 +1,7 @@
 //! Copying from and to a program's memory.
 //!
 //! The kernel never touches a user address: it looks the page up as the program would reach it, takes the page fault
-//! on the program's behalf where there is none, and copies through the direct map.
+//! on the program's behalf where there is none, and copies through the direct map, or a slot of kmap_local.
 
 use pagelab_abi::layout::{PAGE_SIZE, TASK_SIZE};
 use pagelab_mm::{errno::Errno, fault as mm_fault, machine::Pfn};
@@ -61,7 +61,7 @@ pub(crate) fn pieces(
 /// Copies from the program.
 pub(crate) fn read(kernel: &mut Kernel, address: u64, to: &mut [u8]) -> Result<(), Errno> {
     pieces(kernel, address, to.len() as u64, false, |kernel, pfn, offset, length, done| {
-        kernel.mm.machine.read(pfn, offset, &mut to[done..done + length]);
+        kernel.mm.read_frame(pfn, offset, &mut to[done..done + length]);
         Ok(())
     })
 }
@@ -69,7 +69,7 @@ pub(crate) fn read(kernel: &mut Kernel, address: u64, to: &mut [u8]) -> Result<(
 /// Copies to the program.
 pub(crate) fn write(kernel: &mut Kernel, address: u64, from: &[u8]) -> Result<(), Errno> {
     pieces(kernel, address, from.len() as u64, true, |kernel, pfn, offset, length, done| {
-        kernel.mm.machine.write(pfn, offset, &from[done..done + length]);
+        kernel.mm.write_frame(pfn, offset, &from[done..done + length]);
         Ok(())
     })
 }
@@ -94,7 +94,7 @@ pub(crate) fn put<T: IntoBytes + Immutable + ?Sized>(
 pub(crate) fn clear(kernel: &mut Kernel, address: u64, length: u64) -> Result<(), Errno> {
     const ZEROS: [u8; PAGE_SIZE as usize] = [0; PAGE_SIZE as usize];
     pieces(kernel, address, length, true, |kernel, pfn, offset, length, _| {
-        kernel.mm.machine.write(pfn, offset, &ZEROS[..length]);
+        kernel.mm.write_frame(pfn, offset, &ZEROS[..length]);
         Ok(())
     })
 }
@@ -107,7 +107,7 @@ pub(crate) fn string(kernel: &mut Kernel, address: u64, buffer: &mut [u8]) -> Re
         let offset = at % PAGE_SIZE;
         let piece = ((PAGE_SIZE - offset) as usize).min(buffer.len() - done);
         let pfn = frame(kernel, at, false)?;
-        kernel.mm.machine.read(pfn, offset as usize, &mut buffer[done..done + piece]);
+        kernel.mm.read_frame(pfn, offset as usize, &mut buffer[done..done + piece]);
         if let Some(end) = buffer[done..done + piece].iter().position(|&byte| byte == 0) {
             return Ok(done + end);
         }
@@ -117,14 +117,14 @@ pub(crate) fn string(kernel: &mut Kernel, address: u64, buffer: &mut [u8]) -> Re
 }
 
 /// Copies from the program as far as its pages are there, and says how many bytes; takes no fault.
-pub(crate) fn peek(kernel: &Kernel, address: u64, to: &mut [u8]) -> usize {
+pub(crate) fn peek(kernel: &mut Kernel, address: u64, to: &mut [u8]) -> usize {
     let mut done = 0;
     while done < to.len() {
         let Some(at) = address.checked_add(done as u64).filter(|&at| check(at, 1).is_ok()) else { break };
         let Ok(pfn) = mm_fault::resolve(&kernel.mm, &kernel.process.space, at, false) else { break };
         let offset = (at % PAGE_SIZE) as usize;
         let piece = (PAGE_SIZE as usize - offset).min(to.len() - done);
-        kernel.mm.machine.read(pfn, offset, &mut to[done..done + piece]);
+        kernel.mm.read_frame(pfn, offset, &mut to[done..done + piece]);
         done += piece;
     }
     done

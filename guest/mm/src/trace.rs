@@ -41,6 +41,11 @@ pub trait Trace {
     fn kernel_fault(&mut self, fault: KernelFault, start: u64, pfn: Pfn);
     /// A string has this id from now on (see [`pagelab_abi::name`]).
     fn name(&mut self, id: u32, text: &[u8]);
+    /// The call site at a place that no event tells of, so that [`Trace::location`] knows it.
+    #[inline]
+    fn remember(&mut self, location: &'static Location<'static>) -> CallSite {
+        CallSite::of(location)
+    }
     /// The place that a call site stands for; `None` where nobody remembers it.
     fn location(&self, site: CallSite) -> Option<&'static Location<'static>>;
 }

@@ -2,7 +2,7 @@
 
 use pagelab_abi::{
     code::SnapshotKind,
-    snapshot::{CacheEntry, MemHeader, MissingSyscall, MmHeader, VmaEntry, ZoneEntry},
+    snapshot::{CacheEntry, MemHeader, MissingSyscall, MmHeader, VmaEntry, VmallocEntry, ZoneEntry},
     vmstat,
 };
 
@@ -50,6 +50,7 @@ pub(super) fn store(
         SnapshotKind::VmStat => rows.vmstat(bytes, halves),
         SnapshotKind::MissingSyscalls => rows.missing_syscalls(bytes),
         SnapshotKind::Slab => rows.slab(bytes),
+        SnapshotKind::Vmalloc => rows.vmalloc(bytes, name),
         _ => Ok(false),
     }
 }
@@ -182,6 +183,19 @@ impl Rows<'_> {
         Ok(bytes.len().is_multiple_of(size_of::<CacheEntry>()))
     }
 
+    fn vmalloc(&self, bytes: &[u8], name: &Names<'_>) -> rusqlite::Result<bool> {
+        let areas: Vec<VmallocEntry> = entries(bytes, u32::MAX);
+        let pages = areas.iter().fold(0u64, |sum, area| sum.wrapping_add(area.pages.into()));
+        self.counters(&[("vmalloc_areas", areas.len() as u64), ("vmalloc_pages", pages)])?;
+        self.text("vmallocinfo", |w| {
+            areas.iter().try_for_each(|area| {
+                let caller = name(area.caller).and_then(|name| std::str::from_utf8(name).ok());
+                text::vmallocinfo(w, area, caller.and_then(text::Caller::of_name))
+            })
+        })?;
+        Ok(bytes.len().is_multiple_of(size_of::<VmallocEntry>()))
+    }
+
     fn missing_syscalls(&self, bytes: &[u8]) -> rusqlite::Result<bool> {
         let mut insert = self.conn.prepare_cached("INSERT INTO raw_missing_syscall VALUES (?, ?, ?)")?;
         for call in entries::<MissingSyscall>(bytes, u32::MAX) {
@@ -245,7 +259,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_stored(snapshots in proptest::collection::vec(
-            (0u8..6, proptest::collection::vec(prop_oneof![any::<u8>(), Just(0xff)], 0..1200)), 1..6))
+            (0u8..8, proptest::collection::vec(prop_oneof![any::<u8>(), Just(0xff)], 0..1200)), 1..6))
         {
             let conn = Connection::open_in_memory().expect("memory");
             schema::create(&conn).expect("the schema is valid");

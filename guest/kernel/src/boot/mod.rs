@@ -53,13 +53,13 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
         cpu::enable_cpuid_faulting();
     }
 
-    let machine = KernelMachine::new(page_array.virt as *mut Page, page_array.frames);
+    let machine = KernelMachine::new(page_array.virt as *mut Page, page_array.frames, page_array.direct_end);
     let tracer = Tracer::new(boot.trace_size, flags.contains(BootFlags::TRACE));
     let mut mm = Context::new(machine, tracer);
     name::RESERVED.iter().for_each(|&(id, text)| mm.trace.string(id, &[text.as_bytes()]));
     mm.init_frames(frames_config(boot, &mut memblock));
     mm.slabs.configure(boot.slab_allocator, SlabDebug::from_bits_truncate(boot.slab_debug));
-    mm.init_kernel_space(tables::root());
+    mm.init_kernel_space(tables::root()).expect("RAM is too small for page tables");
     mm.kernel.lazy = flags.contains(BootFlags::LAZY_VMALLOC);
     let managed_frames = mm.frames.managed();
     mm.trace.emit(
@@ -135,6 +135,8 @@ fn first_program(kernel: &mut Kernel) -> TrapFrame {
 struct PageArray {
     virt: u64,
     frames: usize,
+    /// First frame that the direct map leaves out.
+    direct_end: usize,
 }
 
 /// Frames that hold `bytes`.

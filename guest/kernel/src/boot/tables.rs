@@ -90,7 +90,11 @@ pub(super) fn build(boot: &BootInfo, memblock: &mut Memblock) -> PageArray {
 
     // SAFETY: the new tables map the running code and its stack at the same addresses.
     unsafe { Cr3::write(PhysFrame::containing_address(PhysAddr::new(root)), Cr3Flags::empty()) };
-    PageArray { virt: VMEMMAP_START, frames: frames as usize }
+    PageArray {
+        virt: VMEMMAP_START,
+        frames: frames as usize,
+        direct_end: (mapped_end / PAGE_SIZE).min(frames) as usize,
+    }
 }
 
 /// The kernel's top table.

@@ -64,7 +64,7 @@ pub(crate) fn read(
     if kernel.inode(slot).file == 0 {
         let from = position as usize;
         let bytes = &kernel.archived(slot)[from..from + length];
-        kernel.mm.machine.write(to, at, bytes);
+        kernel.mm.write_frame(to, at, bytes);
         return Ok(());
     }
     let id = FileId(kernel.inode(slot).file);
@@ -74,14 +74,14 @@ pub(crate) fn read(
         let (index, offset) = (from / PAGE_SIZE, (from % PAGE_SIZE) as usize);
         let part = (length - done).min(PAGE_SIZE as usize - offset);
         match kernel.mm.cached(id, index) {
-            Some(pfn) => kernel.mm.machine.copy_part(to, at + done, pfn, offset, part),
+            Some(pfn) => kernel.mm.copy_part(to, at + done, pfn, offset, part),
             None => {
                 let file = *kernel.mm.file(id);
                 let backed = file.backed.saturating_sub(from).min(part as u64) as usize;
                 let start = file.start + from;
                 let bytes = kernel.mm.machine.bytes(start.min(kernel.fs.archive_end()), backed);
-                kernel.mm.machine.write(to, at + done, bytes);
-                kernel.mm.machine.zero_part(to, at + done + backed, part - backed);
+                kernel.mm.write_frame(to, at + done, bytes);
+                kernel.mm.zero_part(to, at + done + backed, part - backed);
             }
         }
         done += part;
@@ -140,7 +140,7 @@ pub(crate) fn write(
             kernel.mm.resize_file(id, to + part as u64);
         }
         match kernel.mm.write_page(id, index) {
-            Ok((pfn, _)) => kernel.mm.machine.copy_part(pfn, offset, from, at + done, part),
+            Ok((pfn, _)) => kernel.mm.copy_part(pfn, offset, from, at + done, part),
             Err(error) => {
                 kernel.mm.resize_file(id, old);
                 return if done > 0 { Ok(done) } else { Err(errno(error)) };

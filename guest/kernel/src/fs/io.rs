@@ -60,7 +60,7 @@ pub(crate) fn read(
     let open = *kernel.open(slot);
     match kernel.inode(open.inode).kind() {
         Kind::Regular => contents::read(kernel, open.inode, position, to, offset, length)?,
-        Kind::Zero | Kind::Full => kernel.mm.machine.zero_part(to, offset, length),
+        Kind::Zero | Kind::Full => kernel.mm.zero_part(to, offset, length),
         Kind::Random => fill_randomly(kernel, to, offset, length),
         Kind::Pipe => return Ok(pipe::take(kernel, open.inode, to, offset, length)),
         Kind::Proc => proc::read(kernel, slot, position, to, offset, length),
@@ -76,7 +76,7 @@ pub(crate) fn fill_randomly(kernel: &mut Kernel, to: Pfn, offset: usize, length:
     while done < length {
         let piece = &mut bytes[..(length - done).min(64)];
         kernel.random.fill(piece);
-        kernel.mm.machine.write(to, offset + done, piece);
+        kernel.mm.write_frame(to, offset + done, piece);
         done += piece.len();
     }
 }
@@ -137,7 +137,7 @@ pub(crate) fn write(
         }
         Kind::Proc => proc::write(kernel, kernel.inode(inode).payload, from, offset, length),
         Kind::Pipe => pipe::put(kernel, inode, length as u64, |kernel, to, at, part, done| {
-            kernel.mm.machine.copy_part(to, at, from, offset + done as usize, part);
+            kernel.mm.copy_part(to, at, from, offset + done as usize, part);
             Ok(())
         })
         .map(|done| done as usize),

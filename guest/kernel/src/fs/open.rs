@@ -53,10 +53,8 @@ pub(crate) struct Open {
     references: u32,
     /// Where the next read or write begins; in a directory the number of the last dentry listed.
     pub(crate) offset: u64,
-    /// The text of `/proc` that is being read: a block of frames, 0 if there is none.
-    pub(crate) text: u32,
-    /// Its order.
-    pub(crate) text_order: u32,
+    /// The text of `/proc` that is being read: a kernel address, 0 if there is none.
+    pub(crate) text: u64,
     /// Bytes of it.
     pub(crate) text_length: u64,
     reserved: [u64; 3],

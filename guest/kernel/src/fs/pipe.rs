@@ -122,7 +122,7 @@ pub(crate) fn take(kernel: &mut Kernel, inode: Slot, to: Pfn, offset: usize, len
         let head = words(kernel, frame)[HEAD];
         let mut first = buffer(kernel, frame, head);
         let part = first.length.min(length - done);
-        kernel.mm.machine.copy_part(to, offset + done, first.pfn, first.offset, part);
+        kernel.mm.copy_part(to, offset + done, first.pfn, first.offset, part);
         (first.offset, first.length) = (first.offset + part, first.length - part);
         done += part;
         if first.length == 0 {

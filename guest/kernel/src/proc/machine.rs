@@ -3,7 +3,10 @@
 use core::fmt;
 
 use pagelab_abi::{layout::PAGE_SIZE, snapshot::MemHeader};
-use pagelab_mm::text::{self, Sink};
+use pagelab_mm::{
+    text::{self, Caller, Sink},
+    trace::Trace,
+};
 
 use crate::state::Kernel;
 
@@ -16,6 +19,15 @@ pub(super) fn min_free_kbytes(kernel: &Kernel) -> i64 {
 /// `/proc/slabinfo`.
 pub(super) fn slabinfo(kernel: &Kernel, out: &mut dyn Sink) -> fmt::Result {
     text::slabinfo(out, kernel.mm.slabs.entries())
+}
+
+/// `/proc/vmallocinfo`: the areas of the kernel's own virtual memory.
+pub(super) fn vmallocinfo(kernel: &Kernel, out: &mut dyn Sink) -> fmt::Result {
+    for area in kernel.mm.areas() {
+        let caller = kernel.mm.trace.location(area.site).map(|place| Caller { file: place.file(), line: place.line() });
+        text::vmallocinfo(out, &area.entry(), caller)?;
+    }
+    Ok(())
 }
 
 impl Kernel {

@@ -3,11 +3,11 @@
 //! The texts are made by [`pagelab_mm::text`], also on the host; here are the facts that go into them. [`tree`] lists the
 //! files for whoever has a tree to hang them in. A text is made when a read begins at its start, as a whole.
 
-mod frames;
 mod machine;
 mod pagemap;
 mod process;
 mod read;
+mod sink;
 mod sysctl;
 mod tree;
 
@@ -49,6 +49,7 @@ pub(crate) enum ProcFile {
     Meminfo,
     Pagetypeinfo,
     Slabinfo,
+    Vmallocinfo,
     Vmstat,
     Zoneinfo,
     // Of the system.
@@ -120,6 +121,7 @@ pub(crate) fn render(kernel: &mut Kernel, file: ProcFile, out: &mut dyn Sink) ->
         }
         ProcFile::Pagetypeinfo => text::pagetypeinfo(out, kernel.zones.of(&kernel.mm)),
         ProcFile::Slabinfo => machine::slabinfo(kernel, out),
+        ProcFile::Vmallocinfo => machine::vmallocinfo(kernel, out),
         ProcFile::Vmstat => {
             let header = kernel.mem_header();
             text::vmstat(out, &header, kernel.zones.of(&kernel.mm), &kernel.mm.stats.values)

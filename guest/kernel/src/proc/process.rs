@@ -146,14 +146,14 @@ pub(super) fn smaps_rollup(kernel: &Kernel, out: &mut dyn Sink) -> fmt::Result {
 }
 
 /// What the program has in a range of its memory now, as far as it is there.
-pub(super) fn memory(kernel: &Kernel, [start, end]: [u64; 2], out: &mut dyn Sink) -> fmt::Result {
+pub(super) fn memory(kernel: &mut Kernel, [start, end]: [u64; 2], out: &mut dyn Sink) -> fmt::Result {
     let mut bytes = [0; PIECE];
     let mut at = start;
     while at < end {
         let offset = at % PAGE_SIZE;
         let length = (end - at).min(PAGE_SIZE - offset).min(PIECE as u64) as usize;
         let Ok(pfn) = fault::resolve(&kernel.mm, &kernel.process.space, at, false) else { return Ok(()) };
-        kernel.mm.machine.read(pfn, offset as usize, &mut bytes[..length]);
+        kernel.mm.read_frame(pfn, offset as usize, &mut bytes[..length]);
         out.put(&bytes[..length])?;
         at += length as u64;
     }

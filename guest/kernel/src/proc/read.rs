@@ -1,21 +1,23 @@
 //! Reading and writing a file of `/proc` that is open: a text is made when a read begins at its start, and kept by the open
-//! description for the reads that follow.
+//! description for the reads that follow. One that fits into a page is kept in a frame, a longer one in a vmalloc area.
 
-use pagelab_abi::{code::Owner, layout::PAGE_SIZE};
-use pagelab_mm::{errno::Errno, frame::Gfp, machine::Pfn};
+use pagelab_abi::{
+    code::Owner,
+    layout::{PAGE_OFFSET, PAGE_SIZE},
+};
+use pagelab_mm::{errno::Errno, frame::Gfp, kernel_space::is_vmalloc_address, machine::Pfn};
 use zerocopy::IntoBytes;
 
 use super::{
     ProcFile,
-    frames::FrameSink,
     pagemap::{self, WORD, pagemap},
-    render, store,
+    render,
+    sink::MemorySink,
+    store,
     tree::{self, Kind},
 };
 use crate::{fs::Slot, state::Kernel};
 
-/// Order of the largest block that a text is kept in: 4 MiB.
-const LAST_ORDER: u8 = pagelab_mm::frame::MAX_ORDER;
 /// Words of pagemap that are made at once.
 const WORDS: usize = 64;
 /// Longest text that sets something.
@@ -45,17 +47,15 @@ pub(crate) fn read(kernel: &mut Kernel, slot: Slot, position: u64, to: Pfn, offs
         let from = position + done as u64;
         let at = offset + done;
         done += if open.text != 0 {
-            let part = (length - done).min((PAGE_SIZE - from % PAGE_SIZE) as usize);
-            let frame = Pfn(open.text + (from / PAGE_SIZE) as u32);
-            kernel.mm.machine.copy_part(to, at, frame, (from % PAGE_SIZE) as usize, part);
-            part
+            kernel.mm.copy_to_frame(to, at, open.text + from, length - done).expect("the text is mapped");
+            length - done
         } else {
             let mut words = [0; WORDS];
             let skipped = (from % WORD) as usize;
             pagemap(kernel, from - skipped as u64, &mut words);
             let bytes = &words.as_bytes()[skipped..];
             let part = (length - done).min(bytes.len());
-            kernel.mm.machine.write(to, at, &bytes[..part]);
+            kernel.mm.write_frame(to, at, &bytes[..part]);
             part
         };
     }
@@ -69,39 +69,66 @@ pub(crate) fn write(kernel: &mut Kernel, file: u32, from: Pfn, offset: usize, le
     let Some(Kind::Text(file)) = tree::kind(file) else { return Err(Errno::EINVAL) };
     let mut bytes = [0; MAX_SETTING];
     let taken = &mut bytes[..length.min(MAX_SETTING)];
-    kernel.mm.machine.read(from, offset, taken);
+    kernel.mm.read_frame(from, offset, taken);
     store(kernel, file, taken)?;
     Ok(length)
 }
 
 /// Forgets the text that an open description has.
 pub(crate) fn drop_text(kernel: &mut Kernel, slot: Slot) {
-    let open = kernel.open_mut(slot);
-    let (first, order) = (core::mem::take(&mut open.text), open.text_order);
-    if first != 0 {
-        kernel.mm.free_frames(Pfn(first), order as u8).expect("a text's frames are its own");
+    let text = core::mem::take(&mut kernel.open_mut(slot).text);
+    if text != 0 {
+        free(kernel, text);
     }
 }
 
 /// Makes the text of a file, in place of the one made before; says its length.
 fn make(kernel: &mut Kernel, slot: Slot, file: ProcFile) -> Result<u64, Errno> {
     drop_text(kernel, slot);
-    for order in first_order(kernel, file)..=LAST_ORDER {
-        let first = kernel.mm.alloc_frames(order, Gfp::KERNEL, Owner::Buffer).map_err(|_| Errno::ENOMEM)?;
-        let mut sink = FrameSink::new(&kernel.mm.machine, first, 1 << order);
+    let mut size = first_size(kernel, file);
+    loop {
+        let text = allocate(kernel, size)?;
+        let mut sink = MemorySink::new(&kernel.mm.machine, text, size as usize);
         if render(kernel, file, &mut sink).is_ok() {
             let length = sink.length as u64;
             let open = kernel.open_mut(slot);
-            (open.text, open.text_order, open.text_length) = (first.0, order.into(), length);
+            (open.text, open.text_length) = (text, length);
             return Ok(length);
         }
-        kernel.mm.free_frames(first, order).expect("a text's frames are its own");
+        free(kernel, text);
+        size *= 2;
     }
-    Err(Errno::ENOMEM)
 }
 
-/// Order of the block of frames that a text is tried in first. One that turns out too long is made again in a larger one.
-fn first_order(kernel: &Kernel, file: ProcFile) -> u8 {
+/// Mapped memory for a text.
+fn allocate(kernel: &mut Kernel, size: u64) -> Result<u64, Errno> {
+    if size == PAGE_SIZE {
+        let frame = kernel.mm.alloc_frame(Gfp::KERNEL, Owner::Buffer).map_err(|_| Errno::ENOMEM)?;
+        return Ok(PAGE_OFFSET + frame.address());
+    }
+    let text = kernel.mm.vmalloc(size).map_err(|_| Errno::ENOMEM)?;
+    if kernel.mm.kernel.lazy {
+        // Who renders cannot take faults.
+        for page in (text..text + size).step_by(PAGE_SIZE as usize) {
+            if kernel.mm.write_kernel(page, &[0]).is_err() {
+                free(kernel, text);
+                return Err(Errno::ENOMEM);
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn free(kernel: &mut Kernel, text: u64) {
+    if is_vmalloc_address(text) {
+        kernel.mm.vfree(text).expect("a text's memory is its own");
+    } else {
+        kernel.mm.free_frames(Pfn::of_address(text - PAGE_OFFSET), 0).expect("a text's memory is its own");
+    }
+}
+
+/// Bytes that a text is tried in first. One that turns out too long is made again in twice the room.
+fn first_size(kernel: &Kernel, file: ProcFile) -> u64 {
     /// Bytes of a line of maps with a path of some length, and of an entry of smaps.
     const LINE: u64 = 120;
     const ENTRY: u64 = 800;
@@ -109,9 +136,9 @@ fn first_order(kernel: &Kernel, file: ProcFile) -> u8 {
     let bytes = match file {
         ProcFile::Maps => vmas * LINE,
         ProcFile::Smaps => vmas * ENTRY,
+        ProcFile::Vmallocinfo => u64::from(kernel.mm.area_count()) * LINE,
         ProcFile::Zoneinfo => 2 * PAGE_SIZE,
         _ => PAGE_SIZE,
     };
-    let pages = bytes.div_ceil(PAGE_SIZE).next_power_of_two();
-    (pages.trailing_zeros() as u8).min(LAST_ORDER)
+    bytes.next_multiple_of(PAGE_SIZE).max(PAGE_SIZE)
 }

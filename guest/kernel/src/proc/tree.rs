@@ -62,6 +62,7 @@ static ENTRIES: &[Entry] = &[
     text("swaps", ProcFile::Swaps, 0o444),
     text("uptime", ProcFile::Uptime, 0o444),
     text("version", ProcFile::Version, 0o444),
+    text("vmallocinfo", ProcFile::Vmallocinfo, 0o400),
     text("vmstat", ProcFile::Vmstat, 0o444),
     text("zoneinfo", ProcFile::Zoneinfo, 0o444),
     text("sys/kernel/hostname", ProcFile::Hostname, 0o444),

@@ -140,7 +140,7 @@ fn wrong_addresses(kernel: &mut Kernel) -> Outcome {
 test!(lazy_frames_come_by_faults, "vmalloc/lazy_frames_come_by_faults", LAZY);
 fn lazy_frames_come_by_faults(kernel: &mut Kernel) -> Outcome {
     let frames = |kernel: &Kernel| kernel.mm.frames.owned(Owner::Vmalloc);
-    let (before, faults) = (frames(kernel), kernel.mm.kernel.faults);
+    let (before, faults) = (frames(kernel), kernel.mm.kernel.counts.faults);
     let area = kernel.mm.vmalloc(8 * PAGE_SIZE)?;
     ensure_eq!(frames(kernel), before);
     ensure_eq!(probe::read(area), Err(Fault::page(0, area)));
@@ -148,7 +148,7 @@ fn lazy_frames_come_by_faults(kernel: &mut Kernel) -> Outcome {
         ensure_eq!(kernel.mm.read_kernel_word(area + page * PAGE_SIZE)?, 0);
         kernel.mm.write_kernel_word(area + page * PAGE_SIZE, page)?;
     }
-    ensure_eq!(kernel.mm.kernel.faults - faults, 3);
+    ensure_eq!(kernel.mm.kernel.counts.faults - faults, 3);
     ensure_eq!(frames(kernel), before + 3);
     ensure_eq!(probe::read(area + 7 * PAGE_SIZE), Ok(7));
     refused(kernel.mm.read_kernel_word(area + 8 * PAGE_SIZE), &["guard page", "selftest/vmalloc.rs"])?;

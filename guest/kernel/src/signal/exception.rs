@@ -123,7 +123,7 @@ fn is_canonical(address: u64) -> bool {
 }
 
 /// Whether an invalid opcode is what this host makes of a general-protection fault.
-fn is_general_protection(kernel: &Kernel, frame: &TrapFrame) -> bool {
+fn is_general_protection(kernel: &mut Kernel, frame: &TrapFrame) -> bool {
     let mut code = [0; MAX_INSTRUCTION];
     let length = user_copy::peek(kernel, frame.rip, &mut code);
     undecoded::is_general_protection(&code[..length])

@@ -164,7 +164,7 @@ fn vectored(kernel: &mut Kernel, fd: u64, place: Place, vector: u64, count: u64,
     }
     let bytes = (count * size_of::<IoVec>()) as u64;
     user_copy::pieces(kernel, vector, bytes, false, |kernel, pfn, offset, length, done| {
-        kernel.mm.machine.read(pfn, offset, &mut kernel.buffers.0.as_mut_bytes()[done..done + length]);
+        kernel.mm.read_frame(pfn, offset, &mut kernel.buffers.0.as_mut_bytes()[done..done + length]);
         Ok(())
     })?;
     let buffers = &kernel.buffers.0[..count];
@@ -249,7 +249,7 @@ fn by_page(
 fn to_pipe(kernel: &mut Kernel, open: &Open, buffer: u64, length: u64) -> Result {
     let done = pipe::put(kernel, open.inode, length, |kernel, to, at, part, done| {
         user_copy::pieces(kernel, buffer + done, part as u64, false, |kernel, pfn, offset, piece, before| {
-            kernel.mm.machine.copy_part(to, at + before, pfn, offset, piece);
+            kernel.mm.copy_part(to, at + before, pfn, offset, piece);
             Ok(())
         })
     })?;

@@ -131,7 +131,7 @@ pub(super) fn getrandom(kernel: &mut Kernel, &[buffer, length, flags, ..]: &Args
         while done < length {
             let piece = &mut bytes[..(length - done).min(64)];
             kernel.random.fill(piece);
-            kernel.mm.machine.write(pfn, offset + done, piece);
+            kernel.mm.write_frame(pfn, offset + done, piece);
             done += piece.len();
         }
         filled += length as u64;

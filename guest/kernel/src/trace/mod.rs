@@ -105,7 +105,7 @@ impl Tracer {
     }
 
     /// The string id of a call site: the low half of its address, which in the kernel's image is unique.
-    fn call_site(&mut self, location: &'static Location<'static>) -> u32 {
+    pub(crate) fn call_site(&mut self, location: &'static Location<'static>) -> u32 {
         let id = CallSite::of(location).0;
         let first = id as usize >> 3;
         // The first is the right one but for the few that share a place. An id is announced once: where the table is

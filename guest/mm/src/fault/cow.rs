@@ -37,7 +37,7 @@ pub(super) fn resolve<M: Machine, T: Trace>(
     prepare_anon(cx, space, target);
     let owner = if page.is_anonymous() { page.owner } else { Owner::FileCow };
     let copy = cx.alloc_frame(Gfp::HIGHUSER_MOVABLE, owner).map_err(out_of_memory)?;
-    cx.machine.copy_frame(copy, pte.pfn());
+    cx.copy_frame(copy, pte.pfn());
     space.usage.remove_resident(page.owner);
     replace(cx, space, target, copy, owner);
     cx.machine.pages_mut()[pte.pfn().index()].mapcount -= 1;

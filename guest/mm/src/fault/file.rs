@@ -63,7 +63,7 @@ fn private_write<M: Machine, T: Trace>(
             return Err(kind);
         }
     };
-    cx.machine.copy_frame(copy, pfn);
+    cx.copy_frame(copy, pfn);
     map_new(cx, space, target, Pte::user(copy, target.flags).written(), Owner::FileCow);
     Ok(Done { kind: FaultKind::FileWrite, major, pfn: copy })
 }

@@ -6,7 +6,7 @@
 //! a lowest node, slots of nodes above.
 
 use pagelab_abi::layout::PAGE_SIZE;
-use zerocopy::{IntoBytes, transmute_mut, transmute_ref};
+use zerocopy::{transmute_mut, transmute_ref};
 
 use super::FileId;
 use crate::{
@@ -156,7 +156,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             return Err(ReadError::OutOfMemory);
         };
         if length > 0 {
-            self.machine.copy_bytes(pfn, 0, file.start + offset, length as usize);
+            self.copy_bytes(pfn, 0, file.start + offset, length as usize);
         }
         let pages = self.machine.pages_mut();
         let page = &mut pages[pfn.index()];
@@ -217,11 +217,6 @@ impl<M: Machine, T: Trace> Context<M, T> {
 
     fn new_node(&mut self) -> Result<Slot, OutOfMemory> {
         self.kmem_cache_alloc(CacheId::RADIX_TREE_NODE, Gfp::KERNEL | Gfp::ZERO).map(typed::slot_of)
-    }
-
-    /// Fills bytes of a cached page with zeros, up to its end or before.
-    pub(super) fn zero_part(&mut self, pfn: Pfn, range: core::ops::Range<usize>) {
-        self.machine.frame_mut(pfn).0.as_mut_bytes()[range].fill(0);
     }
 }
 

@@ -18,7 +18,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             if tail != 0
                 && let Some(pfn) = self.cached(id, length / PAGE_SIZE)
             {
-                self.zero_part(pfn, tail..PAGE_SIZE as usize);
+                self.zero_part(pfn, tail, PAGE_SIZE as usize - tail);
             }
         }
         let file = self.file_mut(id);
@@ -49,7 +49,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             if from < to && !self.is_hole(id, from / PAGE_SIZE) {
                 let (pfn, _) = self.write_page(id, from / PAGE_SIZE)?;
                 let offset = (from % PAGE_SIZE) as usize;
-                self.zero_part(pfn, offset..offset + (to - from) as usize);
+                self.zero_part(pfn, offset, (to - from) as usize);
             }
         }
         if first < last {

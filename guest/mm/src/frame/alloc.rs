@@ -115,7 +115,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
         self.trace.frame(event, call_site);
         if gfp.contains(Gfp::ZERO) {
             for pfn in first..first + (1 << order) {
-                self.machine.zero_frame(Pfn(pfn));
+                self.zero_frame(Pfn(pfn));
             }
         }
         Ok(Pfn(first))

@@ -157,6 +157,11 @@ impl Frames {
         pfn.0 >= self.highmem_start
     }
 
+    /// Whether there are frames that the direct map leaves out.
+    pub fn has_highmem(&self) -> bool {
+        self.highmem_start != u32::MAX
+    }
+
     /// Whether migrate types are kept apart in pageblocks of their own.
     pub fn groups_by_mobility(&self) -> bool {
         self.grouping

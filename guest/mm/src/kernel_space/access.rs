@@ -29,12 +29,12 @@ impl<M: Machine, T: Trace> Context<M, T> {
         let (Some(mut area), None) = (area, self.vmalloc_to_pfn(page)) else {
             return Err(bad(self.where_is(page)));
         };
-        let Ok(pfn) = self.map_fresh(page, Gfp::KERNEL | Gfp::ZERO) else {
+        let Ok(pfn) = self.map_fresh(page, Gfp::KERNEL | Gfp::HIGHMEM | Gfp::ZERO) else {
             return Err(bad(Where::OutOfMemory(self.owned(&area))));
         };
         area.pages += 1;
         self.set_area_pages(area.start, area.pages);
-        self.kernel.faults += 1;
+        self.kernel.counts.faults += 1;
         self.announce_page(&area, page, pfn);
         self.trace.kernel_fault(fault, area.start, pfn);
         Ok(pfn)

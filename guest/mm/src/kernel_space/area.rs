@@ -214,6 +214,12 @@ impl<M: Machine, T: Trace> Context<M, T> {
         set.containing(&objects, address).map(|slot| Area::of_vma(objects.vma(slot)))
     }
 
+    /// The first area that ends above an address.
+    pub fn next_area(&mut self, address: u64) -> Option<Area> {
+        let (set, objects) = self.kernel.parts(&mut self.machine);
+        set.find(&objects, address).map(|slot| Area::of_vma(objects.vma(slot)))
+    }
+
     /// The areas, by address.
     pub fn areas(&self) -> impl Iterator<Item = Area> + '_ {
         let mut slot = self.kernel.areas.first;

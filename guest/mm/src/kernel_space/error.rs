@@ -143,6 +143,72 @@ impl fmt::Display for BadUnmap {
 
 impl core::error::Error for BadUnmap {}
 
+/// Why a frame was not mapped by kmap or kmap_local, or not unmapped. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KmapError {
+    /// Every page or slot has a user.
+    NoSlot {
+        /// One of them.
+        last: Option<&'static Location<'static>>,
+    },
+    /// No frame for a table, or for the account of kmap's pool.
+    OutOfMemory,
+    /// Nothing is mapped there.
+    NotMapped {
+        /// Where; 0 if the frame is nowhere.
+        address: u64,
+        /// Who wants it unmapped.
+        by: &'static Location<'static>,
+        /// Who mapped the last frame there.
+        made: Option<&'static Location<'static>>,
+        /// Who unmapped it.
+        unmapped: Option<&'static Location<'static>>,
+    },
+    /// What is mapped there is not what kmap_local has mapped last.
+    OutOfOrder {
+        /// Where.
+        address: u64,
+        /// Who wants it unmapped.
+        by: &'static Location<'static>,
+        /// Who mapped it.
+        made: Option<&'static Location<'static>>,
+        /// Who mapped the last one.
+        last: Option<&'static Location<'static>>,
+    },
+}
+
+impl From<OutOfMemory> for KmapError {
+    fn from(_: OutOfMemory) -> Self {
+        KmapError::OutOfMemory
+    }
+}
+
+impl fmt::Display for KmapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NoSlot { last } => {
+                f.write_str("every slot has a user, one of them at ")?;
+                place(f, last)
+            }
+            Self::OutOfMemory => f.write_str("out of memory"),
+            Self::NotMapped { address, by, made, unmapped } => {
+                write!(f, "{by} unmaps {address:#x}, where nothing is mapped; last mapped at ")?;
+                place(f, made)?;
+                f.write_str(", unmapped at ")?;
+                place(f, unmapped)
+            }
+            Self::OutOfOrder { address, by, made, last } => {
+                write!(f, "{by} unmaps {address:#x}, mapped at ")?;
+                place(f, made)?;
+                f.write_str(", before what was mapped last, at ")?;
+                place(f, last)
+            }
+        }
+    }
+}
+
+impl core::error::Error for KmapError {}
+
 /// The kernel touched an address that it must not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BadAccess {

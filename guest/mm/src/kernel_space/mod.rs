@@ -1,4 +1,4 @@
-//! The kernel's own virtual memory: vmalloc, vmap and ioremap areas.
+//! The kernel's own virtual memory: vmalloc, vmap and ioremap areas, the fixmap, kmap, and memory for devices.
 //!
 //! ```text
 //! VMALLOC_START                                                                     VMALLOC_LIMIT
@@ -31,8 +31,13 @@
 //! 7. A wrong address is answered with [`BadUnmap`]: who gave it, who made the area and, as long as it is remembered,
 //!    who unmapped it before. Nothing has changed then.
 //!
+//! 8. What the direct map leaves out, zone HighMem, is reached at a page of [`kmap`]'s pool or a slot of
+//!    [`kmap_local`], which are flushed before they show another frame. Page tables, the objects of the kernel and
+//!    whatever is reached by [`Machine::frame`] are never there.
+//!
 //! Where to look: [`area`] the set of areas, [`vmalloc`], [`vmap`], [`ioremap`] the ways to make one, [`access`] the
-//! kernel's accesses and the faults they take, [`error`] what can go wrong.
+//! kernel's accesses and the faults they take, [`fixmap`], [`kmap`] and [`kmap_local`] pages at fixed places,
+//! [`contents`] how the contents of any frame are touched, [`dma`] memory for devices, [`error`] what can go wrong.
 //!
 //! [`Mistake::Referenced`]: crate::frame::Mistake::Referenced
 
@@ -40,8 +45,13 @@ pub mod access;
 pub mod area;
 #[cfg(any(test, feature = "sim"))]
 mod check;
+pub mod contents;
+pub mod dma;
 pub mod error;
+pub mod fixmap;
 pub mod ioremap;
+pub mod kmap;
+pub mod kmap_local;
 pub mod vmalloc;
 pub mod vmap;
 
@@ -55,7 +65,10 @@ use crate::{
 };
 
 pub use area::Area;
-pub use error::{BadAccess, BadUnmap, MapError, Owned, UnmapReason, Where};
+pub use dma::DmaError;
+pub use error::{BadAccess, BadUnmap, KmapError, MapError, Owned, UnmapReason, Where};
+pub use fixmap::{Caching, Fixmap};
+pub use vmalloc::is_vmalloc_address;
 
 /// What is known of the kernel's own virtual memory.
 #[derive(Debug)]
@@ -68,8 +81,27 @@ pub struct KernelSpace {
     areas: VmaSet,
     /// The last areas that were unmapped.
     freed: area::Freed,
-    /// Faults that gave an area a frame.
+    /// The table of the fixmap; none before its first use.
+    fixmap_table: Pfn,
+    /// The stack of kmap_local.
+    local: kmap_local::LocalSlots,
+    /// The pool of kmap.
+    pkmap: kmap::Pkmap,
+    /// What happened so far.
+    pub counts: Counts,
+}
+
+/// How often things happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Faults that gave a lazy area a frame.
     pub faults: u64,
+    /// HighMem frames that kmap was asked for.
+    pub kmap: u64,
+    /// Times that idle pages of kmap's pool were flushed.
+    pub kmap_flushes: u64,
+    /// HighMem frames that kmap_local has mapped.
+    pub kmap_local: u64,
 }
 
 impl KernelSpace {
@@ -80,16 +112,26 @@ impl KernelSpace {
             lazy: false,
             areas: VmaSet::default(),
             freed: area::Freed::new(),
-            faults: 0,
+            fixmap_table: Pfn::NONE,
+            local: kmap_local::LocalSlots::new(),
+            pkmap: kmap::Pkmap::new(),
+            counts: Counts::default(),
         }
     }
 }
 
 impl<M: Machine, T: Trace> Context<M, T> {
     /// Starts the kernel's own virtual memory below its top table, in which the entry for the vmalloc area is there. To
-    /// be called once, after the frame allocator's start.
-    pub fn init_kernel_space(&mut self, root: Pfn) {
+    /// be called once, after the frame allocator's start. With HighMem, the table that its frames are reached by is made.
+    ///
+    /// # Errors
+    /// No frame for that table.
+    pub fn init_kernel_space(&mut self, root: Pfn) -> Result<(), OutOfMemory> {
         self.kernel.tables = PageTables::of_kernel(root);
+        if self.frames.has_highmem() {
+            self.fixmap_table()?;
+        }
+        Ok(())
     }
 
     /// Maps one page that is not mapped, and makes the tables it needs.

@@ -30,7 +30,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// [`MapError`].
     #[track_caller]
     pub fn vmalloc(&mut self, size: u64) -> Result<u64, MapError> {
-        self.vmalloc_with(size, Gfp::KERNEL)
+        self.vmalloc_with(size, Gfp::KERNEL | Gfp::HIGHMEM)
     }
 
     /// [`Context::vmalloc`], filled with zeros.
@@ -39,7 +39,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// [`MapError`].
     #[track_caller]
     pub fn vzalloc(&mut self, size: u64) -> Result<u64, MapError> {
-        self.vmalloc_with(size, Gfp::KERNEL | Gfp::ZERO)
+        self.vmalloc_with(size, Gfp::KERNEL | Gfp::HIGHMEM | Gfp::ZERO)
     }
 
     #[track_caller]

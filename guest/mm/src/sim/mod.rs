@@ -17,7 +17,13 @@ use pagelab_abi::{
     layout::{KERNEL_PHYS, VMALLOC_START},
 };
 
-use crate::{context::Context, frame::FramesConfig, machine::Pfn, memblock::Memblock, page_table::PageTables};
+use crate::{
+    context::Context,
+    frame::{FramesConfig, highmem_start},
+    machine::Pfn,
+    memblock::Memblock,
+    page_table::PageTables,
+};
 
 pub use cpu::PageFault;
 pub use load::SimProcess;
@@ -52,6 +58,23 @@ pub fn new_context_with_file_bytes(ram_bytes: u64, bytes: &[u8]) -> (SimContext,
     (cx, start)
 }
 
+/// A machine whose last `highmem` bytes of RAM the direct map leaves out, with the kernel's own virtual memory.
+///
+/// # Panics
+/// When that is too little RAM.
+pub fn new_context_with_highmem(ram_bytes: u64, highmem: u64) -> SimContext {
+    let tlb = Rc::new(RefCell::new(Tlb::default()));
+    let machine = SimMachine::new(ram_bytes, Rc::clone(&tlb));
+    let mut memblock = Memblock::new();
+    memblock.add_ram(0, ram_bytes).expect("one range fits");
+    memblock.reserve(0, KERNEL_PHYS, Owner::Boot).expect("one range fits");
+    let mut cx = Context::new(machine, CountingTrace::watching(tlb));
+    cx.machine.end_direct_map(highmem_start(&memblock, highmem).min(ram_bytes));
+    cx.init_frames(FramesConfig { highmem, ..FramesConfig::new(&mut memblock) });
+    add_kernel_space(&mut cx);
+    cx
+}
+
 /// Gives a machine the kernel's own virtual memory: a top table of its own, with the entry for the vmalloc area.
 /// Returns it.
 ///
@@ -62,6 +85,6 @@ pub fn add_kernel_space(cx: &mut SimContext) -> Pfn {
     let root = tables.root;
     tables.leaf(cx, VMALLOC_START).expect("frames for the first tables");
     cx.machine.set_kernel_root(root);
-    cx.init_kernel_space(root);
+    cx.init_kernel_space(root).expect("a frame for the table of the fixmap");
     root
 }

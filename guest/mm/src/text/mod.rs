@@ -17,6 +17,7 @@ mod stat;
 mod status;
 mod system;
 mod task;
+mod vmalloc;
 mod vmstat;
 mod zones;
 
@@ -33,6 +34,7 @@ pub use system::{
     HOSTNAME, Mount, RELEASE, VERSION, loadavg, mask, mountinfo, mounts, number, system_stat, uptime, uuid, version,
 };
 pub use task::{Signals, Task};
+pub use vmalloc::{Caller, vmallocinfo};
 pub use vmstat::vmstat;
 pub use zones::{buddyinfo, pagetypeinfo, zoneinfo};
 

@@ -289,13 +289,13 @@ fn a_lazy_area_gets_its_frames_by_faults() {
     assert_eq!(cx.read_kernel_word(address + 3 * PAGE), Ok(0));
     cx.write_kernel_word(address + 5 * PAGE, 6).expect("the fault is served");
     assert_eq!(cx.read_kernel_word(address + 5 * PAGE), Ok(6));
-    assert_eq!((cx.frames.owned(Owner::Vmalloc), cx.kernel.faults), (2, 2));
+    assert_eq!((cx.frames.owned(Owner::Vmalloc), cx.kernel.counts.faults), (2, 2));
     let faults: Vec<u64> = cx.trace.kernel_faults.iter().map(|(fault, _)| fault.address).collect();
     assert_eq!(faults, [address + 3 * PAGE, address + 5 * PAGE]);
     // Across two pages, one of which is there.
     let mut bytes = [1; 16];
     cx.read_kernel(address + 6 * PAGE - 8, &mut bytes).expect("the fault is served");
-    assert_eq!((bytes, cx.kernel.faults), ([0; 16], 3));
+    assert_eq!((bytes, cx.kernel.counts.faults), ([0; 16], 3));
     assert_eq!(cx.areas().next().expect("an area").pages, 3);
     check(&mut cx);
 
@@ -337,7 +337,7 @@ fn only_a_lazy_area_is_given_frames() {
             Where::Elsewhere
         ]
     ));
-    assert_eq!(cx.kernel.faults, 0);
+    assert_eq!(cx.kernel.counts.faults, 0);
 }
 
 #[test]

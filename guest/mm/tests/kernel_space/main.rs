@@ -1,6 +1,9 @@
 //! The kernel's own virtual memory, on a simulated CPU whose TLB forgets nothing by itself.
 
 mod areas;
+mod dma;
+mod fixed;
+mod kmap;
 mod model;
 mod random;
 

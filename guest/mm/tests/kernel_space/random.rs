@@ -26,7 +26,7 @@ const MANY: usize = 60;
 const FRAMES: usize = 12;
 
 /// Times the usual number of steps.
-fn soak() -> u64 {
+pub(crate) fn soak() -> u64 {
     std::env::var("PAGELAB_SOAK").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
