@@ -13,6 +13,7 @@ mod fault;
 mod fs;
 mod machine;
 mod note;
+mod object;
 mod panic;
 mod proc;
 mod process;

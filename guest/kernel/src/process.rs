@@ -118,6 +118,7 @@ impl Process {
     /// Ends the program with a wait status (`wait(2)`'s encoding), and with it the run.
     pub(crate) fn end(kernel: &mut Kernel, status: u32) -> ! {
         kernel.snapshots(Moment::Exit);
+        kernel.say_slab_report();
         let usage = &kernel.process.space.usage;
         let exit = event::Process {
             op: ProcessOp::Exit,

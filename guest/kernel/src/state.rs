@@ -40,7 +40,7 @@ pub(crate) struct Kernel {
     /// The tree of files.
     pub(crate) fs: Fs,
     /// The one process.
-    pub(crate) process: Process,
+    pub(crate) process: &'static mut Process,
     /// Its signals.
     pub(crate) signals: Signals,
     /// What programs see as time.
@@ -62,7 +62,7 @@ const REPORT: usize = 8192;
 
 impl Kernel {
     /// A kernel whose process has no program yet.
-    pub(crate) fn new(boot: &'static BootInfo, mm: Mm, fs: Fs, process: Process) -> Kernel {
+    pub(crate) fn new(boot: &'static BootInfo, mm: Mm, fs: Fs, process: &'static mut Process) -> Kernel {
         Kernel {
             boot,
             mm,
@@ -102,6 +102,15 @@ impl Kernel {
             None => self.text.format(format_args!("{}", MemInfo { memory, zones })),
         };
         self.mm.trace.bulk(BulkKind::Diagnosis, 0, Moment::Request, false, report);
+    }
+
+    /// Tells the host the last mistake with an object of a cache, if there is one that was not told.
+    #[cold]
+    pub(crate) fn say_slab_report(&mut self) {
+        if let Some(error) = self.mm.slabs.take_report() {
+            let text = self.text.format(format_args!("{}", error.text(&self.mm.trace)));
+            self.mm.trace.bulk(BulkKind::Diagnosis, 0, Moment::Request, false, text);
+        }
     }
 
     /// Sends a text to the host; what does not fit in the buffer is cut.

@@ -21,6 +21,7 @@ pub mod kernel_space;
 pub mod machine;
 pub mod mem_info;
 pub mod memblock;
+pub mod mempool;
 pub mod oom;
 pub mod page_table;
 #[cfg(feature = "sim")]

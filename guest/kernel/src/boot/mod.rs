@@ -26,7 +26,7 @@ use crate::{
     exec,
     fs::Fs,
     machine::KernelMachine,
-    panic,
+    object, panic,
     process::{FIRST_PID, Process},
     state::{self, Kernel, Mm},
     trace::Tracer,
@@ -74,7 +74,7 @@ pub(crate) extern "C" fn start(boot_info: u64) -> ! {
     );
 
     let fs = Fs::new(&mm, boot.initramfs_start, boot.initramfs_size);
-    let mut process = first_process(&mut mm);
+    let process = first_process(&mut mm);
     process.space.vmas.index = boot.vma_index;
     mm.commit.mode = Overcommit::from_value(u32::from(boot.overcommit));
     let kernel = state::set(Kernel::new(boot, mm, fs, process));
@@ -110,11 +110,11 @@ fn frames_config<'a>(boot: &BootInfo, memblock: &'a mut Memblock) -> FramesConfi
 }
 
 /// The process, with an address space that the CPU walks from now on.
-fn first_process(mm: &mut Mm) -> Process {
+fn first_process(mm: &mut Mm) -> &'static mut Process {
     mm.trace.pid = FIRST_PID;
     let tables = PageTables::new_with_kernel_half(mm, tables::root()).expect("RAM is too small for page tables");
     cpu::set_root(tables.root);
-    Process::new(AddressSpace::with_tables(FIRST_PID, tables))
+    object::place(mm, "task_struct", Process::new(AddressSpace::with_tables(FIRST_PID, tables)))
 }
 
 /// Loads the program that the boot info names; ends the run with a diagnosis where that cannot be done.

@@ -60,6 +60,9 @@ pub(crate) fn dispatch(kernel: &mut Kernel, frame: &mut TrapFrame) {
     };
     frame.rax = result as u64;
     kernel.mm.trace.event(event::SyscallExit { result, arg6, reserved: [0; 3] }, cpu::tsc(), 0, number);
+    if kernel.mm.slabs.has_report() {
+        kernel.say_slab_report();
+    }
     if kernel.mm.refused.is_some() {
         oom::kill(kernel, frame, 0);
     }

@@ -15,7 +15,7 @@ use crate::{
     context::Context,
     frame::{Gfp, OutOfMemory},
     machine::Machine,
-    trace::{CallSite, Trace},
+    trace::Trace,
 };
 use core::panic::Location;
 
@@ -148,7 +148,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// [`Mistake::DestroyedCache`]: it is gone already.
     #[track_caller]
     pub fn kmem_cache_destroy(&mut self, cache: CacheId) -> Result<(), DestroyError> {
-        let noticed = CallSite::of(Location::caller());
+        let noticed = Location::caller();
         let Some(index) = self.slabs.find(cache).filter(|&index| self.slabs.caches[index].objects > 0) else {
             return Err(self.slabs.note(SlabError::new(Mistake::DestroyedCache, &Cache::NONE, 0, noticed)));
         };

@@ -16,7 +16,7 @@ use crate::{
 /// Red zone of a free object (Linux's value).
 pub(super) const RED_INACTIVE: u64 = 0x09f9_1102_9d74_e35b;
 /// Red zone of an object that is handed out.
-pub(super) const RED_ACTIVE: u64 = 0xd841_56c5_635688c0;
+pub(super) const RED_ACTIVE: u64 = 0xd841_56c5_6356_88c0;
 /// A free object's bytes.
 const POISON_FREE: u64 = 0x6b6b_6b6b_6b6b_6b6b;
 /// The bytes of an object that was just handed out.
@@ -47,16 +47,16 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline(never)]
     #[track_caller]
     pub(super) fn check_taken(&mut self, index: usize, object: u64) {
-        let site = CallSite::of(Location::caller());
+        let by = Location::caller();
         let cache = self.slabs.caches[index];
-        self.check_red_zones(index, object, RED_INACTIVE, RED_ACTIVE, site);
+        self.check_red_zones(index, object, RED_INACTIVE, RED_ACTIVE, by);
         if cache.checks.contains(SlabDebug::POISON) {
-            self.check_poison(index, object, site);
+            self.check_poison(index, object, by);
             self.set_poison(&cache, object, POISON_INUSE);
             self.construct(index, object);
         }
         if cache.checks.contains(SlabDebug::TRACK) {
-            memory::store(&mut self.machine, object + u64::from(cache.track()), site.0.into());
+            memory::store(&mut self.machine, object + u64::from(cache.track()), CallSite::of(by).0.into());
         }
     }
 
@@ -65,19 +65,19 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline(never)]
     #[track_caller]
     pub(super) fn check_given(&mut self, place: Place, object: u64) -> Option<SlabError> {
-        let site = CallSite::of(Location::caller());
+        let by = Location::caller();
         let cache = self.slabs.caches[place.cache];
         if cache.checks.contains(SlabDebug::CHECKS) {
             self.check_slab(place, object);
         }
-        let damage = self.check_red_zones(place.cache, object, RED_ACTIVE, RED_INACTIVE, site);
+        let damage = self.check_red_zones(place.cache, object, RED_ACTIVE, RED_INACTIVE, by);
         if cache.checks.contains(SlabDebug::POISON) {
             self.set_poison(&cache, object, POISON_FREE);
         }
         if cache.checks.contains(SlabDebug::TRACK) {
             let track = object + u64::from(cache.track());
             let taken = memory::load(&self.machine, track) & u64::from(u32::MAX);
-            memory::store(&mut self.machine, track, taken | u64::from(site.0) << 32);
+            memory::store(&mut self.machine, track, taken | u64::from(CallSite::of(by).0) << 32);
         }
         damage
     }
@@ -89,7 +89,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
         object: u64,
         expected: u64,
         next: u64,
-        site: CallSite,
+        by: &'static Location<'static>,
     ) -> Option<SlabError> {
         let cache = self.slabs.caches[index];
         if !cache.checks.contains(SlabDebug::RED_ZONE) {
@@ -101,7 +101,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
         for (mistake, offset) in zones {
             let found = memory::load(&self.machine, object.wrapping_add_signed(offset.into()));
             if found != expected {
-                let error = self.damage(mistake, index, object, site).at(offset, found, expected);
+                let error = self.damage(mistake, index, object, by).at(offset, found, expected);
                 let error = self.slabs.note(error);
                 first = first.or(Some(error));
             }
@@ -125,7 +125,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     }
 
     /// Looks for the first byte of a free object that is not poison.
-    fn check_poison(&mut self, index: usize, object: u64, site: CallSite) {
+    fn check_poison(&mut self, index: usize, object: u64, by: &'static Location<'static>) {
         let words = u64::from(self.slabs.caches[index].after()) / 8;
         for word in 0..words {
             let (found, expected) = (memory::load(&self.machine, object + 8 * word), poison(POISON_FREE, word, words));
@@ -133,7 +133,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
                 let byte = (found ^ expected).trailing_zeros() / 8;
                 let value = |word: u64| word >> (8 * byte) & 0xff;
                 let offset = (8 * word + u64::from(byte)) as i32;
-                let error = self.damage(Mistake::Poison, index, object, site);
+                let error = self.damage(Mistake::Poison, index, object, by);
                 self.slabs.note(error.at(offset, value(found), value(expected)));
                 return;
             }
@@ -156,8 +156,8 @@ impl<M: Machine, T: Trace> Context<M, T> {
         }
     }
 
-    fn damage(&self, mistake: Mistake, index: usize, object: u64, site: CallSite) -> SlabError {
+    fn damage(&self, mistake: Mistake, index: usize, object: u64, by: &'static Location<'static>) -> SlabError {
         let (allocated, freed) = self.sites(index, object);
-        SlabError { allocated, freed, ..SlabError::new(mistake, &self.slabs.caches[index], object, site) }
+        SlabError { allocated, freed, ..SlabError::new(mistake, &self.slabs.caches[index], object, by) }
     }
 }

@@ -84,7 +84,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline(never)]
     #[track_caller]
     fn refuse_free(&mut self, cache: CacheId, object: u64, found: Result<Place, Mistake>) -> SlabError {
-        let noticed = CallSite::of(Location::caller());
+        let noticed = Location::caller();
         let wanted = self.slabs.find(cache).map_or(Cache::NONE, |index| self.slabs.caches[index]);
         let mistake = match found {
             _ if self.slabs.find(cache).is_none() => Mistake::DestroyedCache,
@@ -103,7 +103,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline(never)]
     #[track_caller]
     pub(super) fn report_object(&mut self, mistake: Mistake, index: usize, object: u64) -> SlabError {
-        let noticed = CallSite::of(Location::caller());
+        let noticed = Location::caller();
         let mut error = SlabError::new(mistake, &self.slabs.caches[index], object, noticed);
         (error.allocated, error.freed) = self.sites(index, object);
         self.slabs.note(error)
@@ -114,7 +114,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline(never)]
     #[track_caller]
     pub(super) fn report_address(&mut self, mistake: Mistake, address: u64) -> SlabError {
-        let noticed = CallSite::of(Location::caller());
+        let noticed = Location::caller();
         self.slabs.note(SlabError::new(mistake, &Cache::NONE, address, noticed))
     }
 

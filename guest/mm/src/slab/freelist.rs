@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     frame::{Gfp, OutOfMemory, Page},
     machine::Machine,
-    trace::{CallSite, Trace},
+    trace::Trace,
 };
 use core::panic::Location;
 use pagelab_abi::layout::{PAGE_OFFSET, PAGE_SHIFT};
@@ -284,7 +284,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline(never)]
     #[track_caller]
     fn report_chain(&mut self, cache: usize, object: u64, link: u32, found: u64) {
-        let noticed = CallSite::of(Location::caller());
+        let noticed = Location::caller();
         let error = SlabError::new(Mistake::FreeList, &self.slabs.caches[cache], object, noticed);
         self.slabs.note(error.at(link as i32, found, 0));
     }

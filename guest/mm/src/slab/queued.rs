@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     frame::{Gfp, OutOfMemory},
     machine::{Frame, Machine, Pfn},
-    trace::{CallSite, Trace},
+    trace::Trace,
 };
 use core::panic::Location;
 
@@ -316,7 +316,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
         if !wanted || limit <= 1 {
             return;
         }
-        if let Ok(entries) = self.kmalloc(8 * limit, Gfp::KERNEL) {
+        if let Ok(entries) = self.kmalloc(8 * limit, Gfp::KERNEL | Gfp::NOWARN | Gfp::NORETRY) {
             // The general cache may be this one, which has got its array meanwhile.
             if self.slabs.caches[cache].per_cpu[cpu].entries == 0 {
                 self.slabs.caches[cache].per_cpu[cpu].entries = entries;
@@ -331,7 +331,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline(never)]
     #[track_caller]
     pub(super) fn report_free_list(&mut self, cache: usize, object: u64) {
-        let noticed = CallSite::of(Location::caller());
+        let noticed = Location::caller();
         self.slabs.note(SlabError::new(Mistake::FreeList, &self.slabs.caches[cache], object, noticed));
     }
 }

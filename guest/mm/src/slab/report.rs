@@ -1,6 +1,6 @@
 //! What is said of a mistake in the use of objects.
 
-use core::fmt;
+use core::{fmt, panic::Location};
 
 use super::cache::Cache;
 use crate::trace::{CallSite, Trace};
@@ -56,11 +56,11 @@ pub struct SlabError {
     /// Who gave it back before, where that is kept.
     pub freed: CallSite,
     /// Who asked for what found the mistake.
-    pub noticed: CallSite,
+    pub noticed: &'static Location<'static>,
 }
 
 impl SlabError {
-    pub(super) fn new(mistake: Mistake, cache: &Cache, object: u64, noticed: CallSite) -> SlabError {
+    pub(super) fn new(mistake: Mistake, cache: &Cache, object: u64, noticed: &'static Location<'static>) -> SlabError {
         SlabError {
             mistake,
             cache: cache.name,
@@ -130,9 +130,14 @@ struct Text<'a, T> {
 impl<T: Trace> fmt::Display for Text<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.error)?;
-        let sites = [("allocated", self.error.allocated), ("freed", self.error.freed), ("noticed", self.error.noticed)];
-        for (what, site) in sites {
-            if let Some(location) = self.trace.location(site) {
+        let site = |site| self.trace.location(site);
+        let places = [
+            ("allocated", site(self.error.allocated)),
+            ("freed", site(self.error.freed)),
+            ("noticed", Some(self.error.noticed)),
+        ];
+        for (what, place) in places {
+            if let Some(location) = place {
                 write!(f, ", {what} at {}:{}", location.file(), location.line())?;
             }
         }

@@ -1,5 +1,7 @@
 //! Caches of kernel objects: what each implementation must do, with each set of checks, and what it must notice.
 
+mod corruption;
 mod model;
+mod pool;
 mod random;
 mod rules;
