@@ -1,10 +1,10 @@
-//! The plot: VMAs against instructions a look-up, both axes logarithmic, a line for each index and pattern.
+//! The plot of `find_vma`: VMAs against instructions a look-up, both axes logarithmic, a line for each index and pattern.
 
 use std::path::Path;
 
 use plotters::prelude::*;
 
-use crate::Cost;
+use crate::find_vma::{Cost, INDEXES, PATTERNS};
 
 const SIZE: (u32, u32) = (800, 500);
 
@@ -32,8 +32,8 @@ pub(crate) fn draw(file: &Path, costs: &[Cost]) -> anyhow::Result<()> {
         .y_label_formatter(&|value| format!("{value:.0}"))
         .draw()?;
     let colours = [RED, BLUE, GREEN];
-    for (index, colour) in crate::INDEXES.into_iter().zip(colours) {
-        for (pattern, width) in crate::PATTERNS.into_iter().zip([3, 1]) {
+    for (index, colour) in INDEXES.into_iter().zip(colours) {
+        for (pattern, width) in PATTERNS.into_iter().zip([3, 1]) {
             let points: Vec<(f64, f64)> = costs
                 .iter()
                 .filter(|cost| cost.index == index && cost.pattern == pattern)
