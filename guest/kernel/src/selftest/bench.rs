@@ -11,7 +11,7 @@ use pagelab_mm::frame::Gfp;
 use super::{
     check::Outcome,
     entry::{Machine, test},
-    iterations,
+    iterations, slab,
 };
 use crate::state::Kernel;
 
@@ -47,6 +47,36 @@ fn vmalloc_page(kernel: &mut Kernel) -> Outcome {
     for _ in 0..iterations(kernel)? {
         let address = kernel.mm.vmalloc(black_box(PAGE_SIZE))?;
         kernel.mm.vfree(black_box(address))?;
+    }
+    Ok(())
+}
+
+test!(kmalloc_64, "bench/kmalloc_64", Machine::BENCHMARK);
+fn kmalloc_64(kernel: &mut Kernel) -> Outcome {
+    for _ in 0..iterations(kernel)? {
+        let address = kernel.mm.kmalloc(black_box(64), Gfp::KERNEL)?;
+        kernel.mm.kfree(black_box(address))?;
+    }
+    Ok(())
+}
+
+test!(cache_object, "bench/cache_object", Machine::BENCHMARK);
+fn cache_object(kernel: &mut Kernel) -> Outcome {
+    let cache = slab::cache(kernel, 64)?;
+    for _ in 0..iterations(kernel)? {
+        let object = kernel.mm.kmem_cache_alloc(black_box(cache), Gfp::KERNEL)?;
+        kernel.mm.kmem_cache_free(cache, black_box(object))?;
+    }
+    Ok(())
+}
+
+test!(cache_bulk_of_16, "bench/cache_bulk_of_16", Machine::BENCHMARK);
+fn cache_bulk_of_16(kernel: &mut Kernel) -> Outcome {
+    let cache = slab::cache(kernel, 64)?;
+    let mut objects = [0; 16];
+    for _ in 0..iterations(kernel)? {
+        kernel.mm.kmem_cache_alloc_bulk(cache, Gfp::KERNEL, black_box(&mut objects))?;
+        kernel.mm.kmem_cache_free_bulk(cache, black_box(&objects))?;
     }
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! What is in use before a test and after it: a test that leaves more behind has leaked.
 //!
-//! Equal must be: the frames of each owner, but three; the tables of the process; the VMAs; the areas of the kernel's own
-//! virtual memory. The three are frames of slabs (of page-cache nodes, too), since caches keep empty ones or give one
+//! Equal must be: the frames of each owner, but three; the tables of the process; the objects of all caches, but for those
+//! that caches hold themselves; the areas of the
+//! kernel's own virtual memory. The three are frames of slabs (of page-cache nodes, too), since caches keep empty ones or give one
 //! back that was there before, and tables of the kernel's half of the address space, which are never given back.
 
 use pagelab_abi::code::Owner;
-use pagelab_mm::{machine::Machine as _, slab::CacheId};
+use pagelab_mm::machine::Machine as _;
 
 use super::check::{Failure, Outcome, ensure_eq};
 use crate::state::Kernel;
@@ -17,7 +18,7 @@ const OWNERS: usize = Owner::ALL.len();
 pub(super) struct Ledger {
     frames: [u64; OWNERS],
     user_tables: u64,
-    vmas: u32,
+    objects: u64,
     areas: u32,
     free: u64,
 }
@@ -29,10 +30,11 @@ impl Ledger {
         for (count, &owner) in frames.iter_mut().zip(Owner::ALL) {
             *count = kernel.mm.frames.owned(owner);
         }
+        let slabs = &kernel.mm.slabs;
         Ledger {
             frames,
             user_tables: kernel.process.space.tables.tables,
-            vmas: kernel.mm.slabs.active(CacheId::VM_AREA_STRUCT),
+            objects: slabs.entries().map(|cache| cache.active_objects).sum::<u64>() - slabs.own_objects(),
             areas: kernel.mm.area_count(),
             free: kernel.mm.frames.free(),
         }
@@ -45,7 +47,7 @@ impl Ledger {
             return Err(Failure::new(format_args!("the frame allocator is broken after the test: {broken:?}")));
         }
         let after = Ledger::take(kernel);
-        ensure_eq!(after.vmas, self.vmas);
+        ensure_eq!(after.objects, self.objects);
         ensure_eq!(after.areas, self.areas);
         ensure_eq!(after.user_tables, self.user_tables);
         for (index, (&before, &now)) in self.frames.iter().zip(&after.frames).enumerate() {

@@ -21,14 +21,17 @@
 //!   frame allocator ([`ledger`]).
 //! - It takes seconds: ring 0 is emulated on some hosts, at 0.3 million instructions a second.
 //! - It depends on nothing but its machine: same machine, same steps. No times, no random numbers of the host's.
-//! - A benchmark (`bench!`) does its operation [`iterations`] times and nothing else that depends on that number.
+//! - A benchmark (`Machine::BENCHMARK`) does its operation [`iterations`] times and nothing else that depends on that number.
 //!
-//! Where to look: [`frames`] blocks of frames; [`zones`] who gets them where, and exhaustion; [`paging`] faults of a program's memory; [`tables`] the kernel's own page
-//! tables; [`vmalloc`] its own virtual memory; [`harness`] tests of all this, and tests that fail to show how that looks; [`bench`] costs.
+//! Where to look: [`frames`] blocks of frames; [`zones`] who gets them where, and exhaustion; [`slab`] caches and kmalloc,
+//! [`damage`] what is done to them on purpose; [`paging`] faults of a program's memory; [`tables`] the kernel's own page
+//! tables; [`vmalloc`] its own virtual memory; [`harness`] tests of all this, and tests that fail to show how that looks;
+//! [`bench`] costs.
 #![expect(clippy::result_large_err, reason = "there is no heap for a failure's text, and a test fails once")]
 
 mod bench;
 mod check;
+mod damage;
 mod entry;
 mod frames;
 mod harness;
@@ -37,6 +40,7 @@ mod ledger;
 mod paging;
 pub(crate) mod probe;
 mod report;
+mod slab;
 mod tables;
 mod vmalloc;
 mod zones;

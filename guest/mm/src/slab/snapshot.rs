@@ -9,9 +9,21 @@ impl Slabs {
     pub fn entries(&self) -> impl Iterator<Item = CacheEntry> + '_ {
         self.caches.iter().filter(|cache| cache.objects > 0).map(Cache::entry)
     }
+
+    /// Objects of general caches that caches hold for themselves: CPUs' arrays, and the management of slabs that have it
+    /// outside. All other objects that are handed out are somebody's.
+    pub fn own_objects(&self) -> u64 {
+        let caches = self.caches.iter().filter(|cache| cache.objects > 0);
+        caches.map(|cache| u64::from(cache.arrays() + if cache.on_slab { 0 } else { cache.slabs() })).sum()
+    }
 }
 
 impl Cache {
+    /// CPUs' arrays.
+    fn arrays(&self) -> u32 {
+        self.per_cpu.iter().filter(|cpu| cpu.entries != 0).count() as u32
+    }
+
     fn entry(&self) -> CacheEntry {
         let mut name = [0; 32];
         let length = self.name.len().min(name.len() - 1);
