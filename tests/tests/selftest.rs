@@ -80,7 +80,7 @@ fn a_test_that_hangs_fails() {
 #[test]
 fn a_filter_that_means_nothing_is_an_error() {
     let lab = Lab::without_kvm(env!("CARGO_BIN_EXE_pagelab-under-test"));
-    refused(&lab, &["test", "frames/duoble_free"], 2, &["did you mean frames/double_free?", "--list"]);
+    refused(&lab, &["test", "frames/duoble_free"], 2, &["did you mean frames/double_free", "--list"]);
     refused(&lab, &["test", "--jobs", "0"], 2, &["--jobs"]);
 }
 

@@ -9,8 +9,9 @@ use pagelab_abi::{code::Owner, layout::PAGE_SIZE};
 use pagelab_mm::frame::Gfp;
 
 use super::{
-    check::Outcome,
+    check::{Outcome, ensure},
     entry::{Machine, test},
+    hog::Hog,
     iterations, slab,
 };
 use crate::state::Kernel;
@@ -40,6 +41,16 @@ fn frame(kernel: &mut Kernel, order: u8) -> Outcome {
         kernel.mm.free_frames(black_box(block), order)?;
     }
     Ok(())
+}
+
+test!(frame_order_0_cold, "bench/frame_order_0_cold", Machine::BENCHMARK);
+fn frame_order_0_cold(kernel: &mut Kernel) -> Outcome {
+    // All are taken, then all are given back: lists are filled and spilled a batch at a time.
+    let mut hog = Hog::new();
+    for _ in 0..iterations(kernel)? {
+        ensure!(hog.take(kernel, 0, black_box(0), Gfp::KERNEL));
+    }
+    hog.give_back(kernel)
 }
 
 test!(vmalloc_page, "bench/vmalloc_page", Machine::BENCHMARK.lazy_vmalloc(false));

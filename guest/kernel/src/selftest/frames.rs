@@ -1,7 +1,7 @@
 //! Tests of the frame allocator on the real `Page` array: blocks, mistakes, zones, and what happens when memory ends.
 
 use pagelab_abi::{
-    code::Owner,
+    code::{FrameAllocator, Owner},
     layout::{PAGE_OFFSET, PAGE_SIZE},
 };
 use pagelab_mm::{
@@ -109,5 +109,50 @@ fn single_zone(kernel: &mut Kernel) -> Outcome {
     let ordinary = kernel.mm.alloc_frame(Gfp::KERNEL, Owner::Kernel)?;
     ensure!(ordinary.0 >= DMA_END, "an ordinary request was met from zone DMA (frame {})", ordinary.0);
     kernel.mm.free_frames(ordinary, 0)?;
+    hog.give_back(kernel)
+}
+
+/// Frames on all CPUs' lists.
+fn listed(kernel: &Kernel) -> u64 {
+    kernel.mm.frames.zone_entries(&kernel.mm.machine).map(|zone| u64::from(zone.pcp_count)).sum()
+}
+
+test!(cpu_lists, "frames/cpu_lists", Machine::ANY.frames(FrameAllocator::Buddy));
+fn cpu_lists(kernel: &mut Kernel) -> Outcome {
+    kernel.mm.drain_all_pages();
+    ensure_eq!(listed(kernel), 0);
+    let free = kernel.mm.frames.free();
+    let frame = kernel.mm.alloc_frame(Gfp::KERNEL, Owner::Kernel)?;
+    kernel.mm.free_frames(frame, 0)?;
+    // It is on a list, where it counts as free, and comes again first.
+    ensure!(listed(kernel) > 0, "a single frame went past the lists");
+    ensure_eq!(kernel.mm.frames.free(), free);
+    ensure_eq!(kernel.mm.alloc_frame(Gfp::KERNEL, Owner::Kernel), Ok(frame));
+    kernel.mm.free_frames(frame, 0)?;
+    let error = kernel.mm.free_frames(frame, 0).err().ok_or("a frame on a list was freed")?;
+    says(&kernel.mm.describe(error), &["already free"])?;
+    kernel.mm.drain_all_pages();
+    ensure_eq!((listed(kernel), kernel.mm.frames.free()), (0, free));
+    Ok(())
+}
+
+test!(lists_are_drained_for_a_block, "frames/lists_are_drained_for_a_block", Machine::ANY.memory(16 << 20));
+fn lists_are_drained_for_a_block(kernel: &mut Kernel) -> Outcome {
+    // Many frames one by one, so that there are buddies among them, then everything else.
+    let mut singles = [Pfn::NONE; 48];
+    for single in &mut singles {
+        *single = kernel.mm.alloc_frame(Gfp::KERNEL, Owner::Kernel)?;
+    }
+    let mut hog = Hog::new();
+    let all = Gfp::KERNEL | Gfp::MEMALLOC;
+    hog.take_all(kernel, all);
+    for single in singles {
+        kernel.mm.free_frames(single, 0)?;
+    }
+    // They are free, but on a list, where no two are joined.
+    ensure!(listed(kernel) > 0);
+    ensure!(kernel.mm.alloc_frames(1, all | Gfp::NORETRY, Owner::Kernel).is_err(), "__GFP_NORETRY drained the lists");
+    let block = kernel.mm.alloc_frames(1, all, Owner::Kernel)?;
+    kernel.mm.free_frames(block, 1)?;
     hog.give_back(kernel)
 }

@@ -161,7 +161,7 @@ fn kmalloc_sizes(kernel: &mut Kernel) -> Outcome {
         *object = kernel.mm.kmalloc(size, Gfp::KERNEL)?;
         let usable = kernel.mm.ksize(*object)?;
         ensure!(usable >= size && usable < 2 * size.max(8), "{usable} bytes for {size}");
-        ensure!(object.is_multiple_of(if size.is_power_of_two() { size.min(64).max(8) } else { 8 }), "{object:#x}");
+        ensure!(object.is_multiple_of(if size.is_power_of_two() { size.clamp(8, 64) } else { 8 }), "{object:#x}");
         probe::write(*object, size)?;
         probe::write(*object + usable - 8, size)?;
     }
