@@ -16,6 +16,9 @@ use super::{
 };
 use crate::state::Kernel;
 
+/// With frames that the direct map leaves out.
+const HIGH: Machine = Machine::BENCHMARK.memory(40 << 20).highmem(8 << 20);
+
 test!(empty_loop, "bench/empty_loop", Machine::BENCHMARK);
 fn empty_loop(kernel: &mut Kernel) -> Outcome {
     for iteration in 0..iterations(kernel)? {
@@ -88,6 +91,26 @@ fn cache_bulk_of_16(kernel: &mut Kernel) -> Outcome {
     for _ in 0..iterations(kernel)? {
         kernel.mm.kmem_cache_alloc_bulk(cache, Gfp::KERNEL, black_box(&mut objects))?;
         kernel.mm.kmem_cache_free_bulk(cache, black_box(&objects))?;
+    }
+    Ok(())
+}
+
+test!(kmap, "bench/kmap", HIGH);
+fn kmap(kernel: &mut Kernel) -> Outcome {
+    let frame = kernel.mm.alloc_frame(Gfp::HIGHUSER, Owner::Kernel)?;
+    for _ in 0..iterations(kernel)? {
+        black_box(kernel.mm.kmap(black_box(frame))?);
+        kernel.mm.kunmap(frame)?;
+    }
+    Ok(())
+}
+
+test!(kmap_local, "bench/kmap_local", HIGH);
+fn kmap_local(kernel: &mut Kernel) -> Outcome {
+    let frame = kernel.mm.alloc_frame(Gfp::HIGHUSER, Owner::Kernel)?;
+    for _ in 0..iterations(kernel)? {
+        let address = kernel.mm.kmap_local(black_box(frame))?;
+        kernel.mm.kunmap_local(black_box(address))?;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@
 //!
 //! Where to look: [`frames`] blocks of frames; [`zones`] who gets them where, and exhaustion; [`slab`] caches and kmalloc,
 //! [`damage`] what is done to them on purpose; [`paging`] faults of a program's memory; [`tables`] the kernel's own page
-//! tables; [`vmalloc`] its own virtual memory; [`harness`] tests of all this, and tests that fail to show how that looks;
+//! tables; [`vmalloc`] and [`highmem`] its own virtual memory; [`harness`] tests of all this, and tests that fail to show how that looks;
 //! [`bench`] costs.
 #![expect(clippy::result_large_err, reason = "there is no heap for a failure's text, and a test fails once")]
 
@@ -35,6 +35,7 @@ mod damage;
 mod entry;
 mod frames;
 mod harness;
+mod highmem;
 mod hog;
 mod ledger;
 mod paging;

@@ -19,22 +19,24 @@ use super::{
 use crate::state::Kernel;
 
 /// Maps private anonymous memory.
-fn map_anonymous(kernel: &mut Kernel, pages: u64, prot: u64) -> Result<u64, Failure> {
+pub(super) fn map_anonymous(kernel: &mut Kernel, pages: u64, prot: u64) -> Result<u64, Failure> {
     let request =
         MmapRequest { length: pages * PAGE_SIZE, prot, flags: map::PRIVATE | map::ANONYMOUS, ..MmapRequest::default() };
     Ok(kernel.process.space.mmap(&mut kernel.mm, &request)?)
 }
 
-fn unmap(kernel: &mut Kernel, address: u64, pages: u64) -> Outcome {
+/// Unmaps pages.
+pub(super) fn unmap(kernel: &mut Kernel, address: u64, pages: u64) -> Outcome {
     Ok(kernel.process.space.munmap(&mut kernel.mm, address, pages * PAGE_SIZE)?)
 }
 
 /// Resolves a fault as the trap does.
-fn resolve(kernel: &mut Kernel, address: u64, access: Access) -> FaultKind {
+pub(super) fn resolve(kernel: &mut Kernel, address: u64, access: Access) -> FaultKind {
     fault::handle(&mut kernel.mm, &mut kernel.process.space, fault::Fault { address, access, user: true }).kind
 }
 
-fn entry(kernel: &Kernel, address: u64) -> Pte {
+/// A page's entry.
+pub(super) fn entry(kernel: &Kernel, address: u64) -> Pte {
     kernel.process.space.tables.get(&kernel.mm.machine, address)
 }
 
