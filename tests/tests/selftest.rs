@@ -39,7 +39,7 @@ macro_rules! groups {
     };
 }
 
-groups!(damage, frames, harness, highmem, paging, slab, tables, vmalloc, zones);
+groups!(damage, frames, harness, highmem, mempool, paging, slab, tables, vmalloc, zones);
 
 #[test]
 fn every_group_has_a_test_here() {

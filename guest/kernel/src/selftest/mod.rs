@@ -24,7 +24,7 @@
 //! - A benchmark (`Machine::BENCHMARK`) does its operation [`iterations`] times and nothing else that depends on that number.
 //!
 //! Where to look: [`frames`] blocks of frames; [`zones`] who gets them where, and exhaustion; [`slab`] caches and kmalloc,
-//! [`damage`] what is done to them on purpose; [`paging`] faults of a program's memory; [`tables`] the kernel's own page
+//! [`damage`] what is done to them on purpose; [`mempool`] their promise; [`paging`] faults of a program's memory; [`tables`] the kernel's own page
 //! tables; [`vmalloc`] and [`highmem`] its own virtual memory; [`harness`] tests of all this, and tests that fail to show how that looks;
 //! [`bench`] costs.
 #![expect(clippy::result_large_err, reason = "there is no heap for a failure's text, and a test fails once")]
@@ -38,6 +38,7 @@ mod harness;
 mod highmem;
 mod hog;
 mod ledger;
+mod mempool;
 mod paging;
 pub(crate) mod probe;
 mod report;
