@@ -84,7 +84,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
         };
         let page = &mut self.machine.pages_mut()[first as usize];
         let movable = PageFlags::from_bits_retain((gfp & Gfp::MOVABLE).bits());
-        let flags = page.flags & PageFlags::PAGEBLOCK_TYPE | movable;
+        let flags = page.flags.of_pageblock() | movable;
         *page = Page {
             state: PageState::USED,
             order,
@@ -147,7 +147,8 @@ impl Frames {
         let migrate_type = self.migrate_type(gfp);
         let zone = &mut self.zones[id];
         if !is_refused(order, gfp)
-            && zone.leaves(zone.watermarks.low, order, highest)
+            && zone.has_plenty(order, highest)
+            && (order == 0 || !gfp.is_atomic())
             && let Some(pfn) = zone.take(machine, LOCAL_CPU, order, migrate_type)
         {
             return Some((id, pfn));
@@ -176,6 +177,9 @@ impl Frames {
             self.drain(machine);
             taken = self.take_leaving(machine, node, order, gfp, leave);
         }
+        while taken.is_none() && gfp.contains(Gfp::DIRECT_RECLAIM) && self.unreserve(machine, node, gfp) {
+            taken = self.take_leaving(machine, node, order, gfp, leave);
+        }
         taken
     }
 
@@ -194,16 +198,16 @@ impl Frames {
         gfp: Gfp,
         leave: Leave,
     ) -> Option<(usize, u32)> {
-        let (highest, migrate_type) = (gfp.highest_zone(), self.migrate_type(gfp));
+        let migrate_type = self.migrate_type(gfp);
         let Frames { zones, lists, .. } = self;
-        lists[node].allowed(highest, gfp.contains(Gfp::THISNODE)).find_map(|id| {
+        lists[node].allowed(gfp.highest_zone(), gfp.contains(Gfp::THISNODE)).find_map(|id| {
             let zone = &mut zones[id];
             let leaves = match leave {
-                Leave::Low => zone.leaves(zone.watermarks.low, order, highest),
-                Leave::LastMark => zone.leaves(zone.watermarks.last_mark(gfp), order, highest),
+                Leave::Low => zone.leaves(zone.watermarks.low, order, gfp),
+                Leave::LastMark => zone.leaves(zone.watermarks.last_mark(gfp), order, gfp),
                 Leave::Nothing => true,
             };
-            Some((id, leaves.then(|| zone.take(machine, LOCAL_CPU, order, migrate_type))??))
+            Some((id, leaves.then(|| zone.take_as(machine, LOCAL_CPU, order, migrate_type, gfp))??))
         })
     }
 }

@@ -129,6 +129,7 @@ impl Frames {
         watermark::set_watermarks(&mut self.zones);
         for zone in &mut self.zones {
             let (managed, low) = (zone.managed, zone.watermarks.low);
+            zone.set_quick_mark();
             zone.pcp.iter_mut().for_each(|pcp| pcp.set_size(managed, low));
         }
         self.populated = ZoneList::populated(&self.zones);

@@ -35,16 +35,19 @@
 //! nothing.
 //!
 //! Where to look: `config` and `init` for how RAM becomes zones, `zonelist` and `alloc` for who gets what, `watermark` for
-//! the marks, `pcp` for single frames, `store` for the seam to `buddy` and `bitmap`, `steal` for migrate types, `mistake` and
+//! the marks, `address` for the calls that name frames by address, `pcp` for single frames, `store` for the seam to `buddy` and `bitmap`, `steal` and `high_atomic` for migrate types, `mistake` and
 //! `free` for the way back.
 
+mod address;
 mod alloc;
 mod bitmap;
 mod buddy;
 mod check;
 mod config;
+mod fragmentation;
 mod free;
 mod gfp;
+mod high_atomic;
 mod init;
 mod mistake;
 mod page;
@@ -67,6 +70,7 @@ use pagelab_abi::{
 
 pub use check::Inconsistency;
 pub use config::{FramesConfig, highmem_start};
+pub use fragmentation::{extfrag_index, unusable_free_index};
 pub use gfp::Gfp;
 pub use mistake::{FreeError, Mistake, MistakeReport};
 pub use page::{Page, PageFlags, PageState};

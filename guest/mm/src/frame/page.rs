@@ -52,8 +52,20 @@ bitflags::bitflags! {
         const PAGEBLOCK_TYPE = 0b111;
         /// The block's contents can be moved: it was asked for with [`Gfp::MOVABLE`](super::Gfp::MOVABLE).
         const MOVABLE = 1 << 3;
-        /// The block is a slab's.
-        const SLAB = 1 << 4;
+    }
+}
+
+impl PageFlags {
+    /// What is kept whoever has the frame.
+    #[inline]
+    pub(super) fn of_pageblock(self) -> PageFlags {
+        self & PageFlags::PAGEBLOCK_TYPE
+    }
+
+    /// What is said of the block alone.
+    #[inline]
+    pub(super) fn of_block(self) -> PageFlags {
+        self - PageFlags::PAGEBLOCK_TYPE
     }
 }
 

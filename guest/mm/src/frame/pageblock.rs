@@ -15,6 +15,7 @@ pub(super) const PAGEBLOCK_FRAMES: u32 = 1 << PAGEBLOCK_ORDER;
 pub(super) const UNMOVABLE: usize = MigrateType::Unmovable.0 as usize;
 pub(super) const MOVABLE: usize = MigrateType::Movable.0 as usize;
 pub(super) const RECLAIMABLE: usize = MigrateType::Reclaimable.0 as usize;
+pub(super) const HIGH_ATOMIC: usize = MigrateType::HighAtomic.0 as usize;
 /// Types that requests ask for, which are also those that CPUs keep lists of.
 pub(super) const REQUEST_TYPES: usize = 3;
 

@@ -6,6 +6,7 @@ use pagelab_abi::{
 };
 
 use super::{
+    Gfp,
     pageblock::{MOVABLE, pageblocks_in},
     pcp::{CPUS, PerCpu},
     store::{BlockStore, Blocks},
@@ -24,6 +25,10 @@ pub(super) struct Zone {
     pub(super) free: u64,
     /// What requests must leave.
     pub(super) watermarks: Watermarks,
+    /// The low watermark, and all that may be set aside of what is free.
+    pub(super) quick_mark: u64,
+    /// Frames of HighAtomic pageblocks.
+    pub(super) high_atomic: u32,
     /// First frame of RAM.
     pub(super) start: u32,
     /// Frames from the first of RAM to the last.
@@ -49,10 +54,21 @@ impl Zone {
         pfn.wrapping_sub(self.start) < self.spanned
     }
 
-    /// Whether a request for a block of `order` that may use zones up to `highest` leaves `mark` frames here.
+    /// Whether a request for a block of `order` that may use zones up to `highest` surely leaves the low watermark here.
     #[inline(always)]
-    pub(super) fn leaves(&self, mark: u64, order: u8, highest: usize) -> bool {
-        self.free >= mark + self.watermarks.lowmem_reserve[highest] + (1 << order)
+    pub(super) fn has_plenty(&self, order: u8, highest: usize) -> bool {
+        self.free >= self.quick_mark + self.watermarks.lowmem_reserve[highest] + (1 << order)
+    }
+
+    /// Whether it leaves `mark` frames here that it may have.
+    pub(super) fn leaves(&self, mark: u64, order: u8, gfp: Gfp) -> bool {
+        let reserve = self.watermarks.lowmem_reserve[gfp.highest_zone()];
+        self.free >= mark + reserve + (1 << order) + self.unusable(gfp)
+    }
+
+    /// Sets what [`Zone::has_plenty`] looks at, from the low watermark and the HighAtomic reserve.
+    pub(super) fn set_quick_mark(&mut self) {
+        self.quick_mark = self.watermarks.low + u64::from(self.high_atomic);
     }
 
     /// Takes a block, a single frame from the CPU's list. The caller writes its `Page` afresh.
@@ -73,6 +89,28 @@ impl Zone {
         };
         self.free -= 1 << order;
         Some(pfn)
+    }
+
+    /// [`Zone::take`] for requests that may use the HighAtomic reserve, and those that may not.
+    pub(super) fn take_as<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: usize,
+        order: u8,
+        migrate_type: usize,
+        gfp: Gfp,
+    ) -> Option<u32> {
+        if !gfp.is_atomic() {
+            return self.take(machine, cpu, order, migrate_type);
+        }
+        if order == 0 {
+            return self.take(machine, cpu, order, migrate_type).or_else(|| self.take_reserved(machine, order));
+        }
+        self.take_reserved(machine, order).or_else(|| {
+            let pfn = self.take(machine, cpu, order, migrate_type)?;
+            self.reserve(machine, pfn, order);
+            Some(pfn)
+        })
     }
 
     /// Fetches a batch of frames for a CPU's list and returns the first. Another migrate type's are taken only if there is

@@ -10,7 +10,7 @@ use pagelab_mm::{
     memblock::Memblock,
 };
 
-use crate::machine::{TestContext, context, context_of};
+use crate::machine::{Setup, TestContext, context, context_of};
 
 fn zone(cx: &TestContext, zone: Zone) -> ZoneEntry {
     cx.frames.zone_entries(&cx.machine).find(|entry| entry.zone == zone).expect("the zone has RAM")
@@ -150,4 +150,124 @@ fn the_header_sorts_owners_as_linux_does() {
     assert_eq!((header.anon, header.file, header.slab, header.page_tables), (1 + 2, 4, 8 + 16, 32));
     assert_eq!((header.kernel_stack, header.zone_count, header.ram), (0, 2, 8192));
     assert_eq!(header.managed - header.free, 63);
+}
+
+/// Linux's table, entry by entry; where Linux calls the request a bug, the lowest zone that was named.
+#[test]
+fn the_highest_zone_is_linuxs() {
+    let flags = [Gfp::DMA, Gfp::HIGHMEM, Gfp::DMA32, Gfp::MOVABLE];
+    let setup = Setup {
+        ram: vec![(0, 3 << 30, 0), (4 << 30, 5 << 30, 0)],
+        highmem: 512 << 20,
+        movable: 64 << 20,
+        ..Setup::new(0)
+    };
+    let (dma, dma32, normal, highmem, movable) = (Zone::Dma, Zone::Dma32, Zone::Normal, Zone::HighMem, Zone::Movable);
+    let table = [normal, dma, highmem, dma, dma32, dma, dma32, dma, normal, dma, movable, dma, dma32, dma, dma32, dma];
+    let mut cx = setup.clone().boot();
+    assert_eq!(cx.frames.zone_entries(&cx.machine).count(), 5);
+    for (bits, expected) in table.into_iter().enumerate() {
+        let named = (0..4).filter(|bit| bits >> bit & 1 == 1).fold(Gfp::KERNEL, |gfp, bit| gfp | flags[bit]);
+        cx.trace.0.clear();
+        cx.alloc_frame(named, Owner::Buffer).expect("plenty is free");
+        assert_eq!(cx.trace.0[0].0.zone, expected, "{named:?}");
+    }
+}
+
+#[test]
+fn highmem_is_the_top_of_ram_and_movable_the_top_of_each_node() {
+    let mut cx = Setup {
+        ram: vec![(0, 40 << 20, 0), (40 << 20, 64 << 20, 1)],
+        highmem: 8 << 20,
+        movable: 16 << 20,
+        ..Setup::new(0)
+    }
+    .boot();
+    let zones: Vec<_> = cx
+        .frames
+        .zone_entries(&cx.machine)
+        .map(|entry| (entry.node, entry.zone, entry.start_pfn >> 8, entry.spanned >> 8))
+        .collect();
+    // In MiB. Node 0 gives 10 of its 40, from 30 on, which begins at the next multiple of 4. Of node 1's 24, 6 are
+    // Movable, all in HighMem: from 58 on, which is 60.
+    let expected = [
+        (0, Zone::Dma, 0, 16),
+        (0, Zone::Dma32, 16, 16),
+        (0, Zone::Movable, 32, 8),
+        (1, Zone::Dma32, 40, 16),
+        (1, Zone::HighMem, 56, 4),
+        (1, Zone::Movable, 60, 4),
+    ];
+    assert_eq!(zones, expected);
+    assert_eq!(cx.frames.mem_header().highmem, (8 << 20) / 4096);
+    assert!(!cx.frames.is_highmem(Pfn((56 << 8) - 1)) && cx.frames.is_highmem(Pfn(56 << 8)));
+    // Only movable user memory comes from Movable, only what does without the direct map from HighMem.
+    let zone_for = |cx: &mut TestContext, gfp, node| {
+        cx.trace.0.clear();
+        let pfn = cx.alloc_frames_node(node, 0, gfp, Owner::Anon).expect("plenty is free");
+        (cx.trace.0[0].0.zone, cx.machine.pages()[pfn.index()].zone / 5)
+    };
+    assert_eq!(zone_for(&mut cx, Gfp::HIGHUSER_MOVABLE, 0), (Zone::Movable, 0));
+    assert_eq!(zone_for(&mut cx, Gfp::HIGHUSER, 0), (Zone::Dma32, 0));
+    assert_eq!(zone_for(&mut cx, Gfp::HIGHUSER, 1), (Zone::HighMem, 1));
+    assert_eq!(zone_for(&mut cx, Gfp::KERNEL, 1), (Zone::Dma32, 1));
+    // No RAM of node 3: the nearest node's.
+    assert_eq!(zone_for(&mut cx, Gfp::KERNEL, 3), (Zone::Dma32, 0));
+    assert_eq!(cx.alloc_frames_node(3, 0, Gfp::KERNEL | Gfp::THISNODE, Owner::Anon), Err(OutOfMemory));
+    assert_eq!(cx.alloc_frames_node(4, 0, Gfp::KERNEL, Owner::Anon), Err(OutOfMemory));
+}
+
+#[test]
+fn the_nearest_node_comes_next() {
+    const M: u64 = 1 << 20;
+    let ram: Vec<_> = (0..4u8).map(|node| (u64::from(node) * 8 * M, u64::from(node + 1) * 8 * M, node)).collect();
+    let distance = [[10, 40, 20, 30], [40, 10, 20, 20], [20, 20, 10, 20], [30, 20, 20, 10]];
+    let nodes_in_order = |local: usize| {
+        let mut cx = Setup { ram: ram.clone(), distance, ..Setup::new(0) }.boot();
+        let mut order: Vec<u8> = Vec::new();
+        while let Ok(pfn) = cx.alloc_frames_node(local, 0, Gfp::KERNEL | Gfp::HIGH, Owner::Anon) {
+            let node = cx.machine.pages()[pfn.index()].zone / 5;
+            if !order.contains(&node) {
+                order.push(node);
+            }
+        }
+        order
+    };
+    assert_eq!(nodes_in_order(0), [0, 2, 3, 1]);
+    // Two at the same distance: the one after comes first.
+    assert_eq!(nodes_in_order(1), [1, 2, 3, 0]);
+    assert_eq!(nodes_in_order(2), [2, 3, 0, 1]);
+}
+
+/// What each kind of request leaves in each zone when it has taken all it can get.
+#[test]
+fn what_is_left_of_each_zone() {
+    const M: u64 = 1 << 20;
+    let setup = Setup { ram: vec![(0, 24 * M, 0), (4096 * M, 4112 * M, 0)], highmem: 8 * M, ..Setup::new(0) };
+    let zones =
+        [(Zone::Dma, Gfp::DMA), (Zone::Dma32, Gfp::DMA32), (Zone::Normal, Gfp::empty()), (Zone::HighMem, Gfp::HIGHMEM)];
+    for (code, bits) in zones {
+        let kinds =
+            [Gfp::KERNEL, Gfp::KERNEL | Gfp::HIGH, Gfp::ATOMIC, Gfp::KERNEL | Gfp::NOFAIL, Gfp::KERNEL | Gfp::MEMALLOC];
+        let left = kinds.map(|kind| {
+            let mut cx = setup.clone().boot();
+            while cx.alloc_frame(kind | bits, Owner::Anon).is_ok() {}
+            let refused = cx.refused.take().expect("the last request is noted");
+            assert_eq!((refused.order, refused.gfp), (0, kind | bits));
+            cx.check_frames().expect("the allocator's invariants hold");
+            zone(&cx, code).free
+        });
+        let [min, ..] = zone(&setup.clone().boot(), code).watermark;
+        let half = min - min / 2;
+        assert_eq!(left, [min, half, half - half / 4, 0, 0], "{code:?}");
+    }
+    let mut cx = setup.clone().boot();
+    assert_eq!(cx.alloc_frames(2, Gfp::KERNEL | Gfp::NOFAIL, Owner::Anon), Err(OutOfMemory), "too many to promise");
+    cx.alloc_frames(1, Gfp::KERNEL | Gfp::NOFAIL, Owner::Anon).expect("two frames are promised");
+    // Nobody who cannot wait is promised anything.
+    while cx.alloc_frame(Gfp::ATOMIC | Gfp::NOFAIL, Owner::Anon).is_ok() {}
+    assert!(cx.frames.free() > 0);
+    cx.refused = None;
+    assert_eq!(cx.alloc_frame(Gfp::ATOMIC | Gfp::NOWARN, Owner::Anon), Err(OutOfMemory));
+    assert_eq!(cx.refused, None);
 }
