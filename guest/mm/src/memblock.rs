@@ -98,7 +98,7 @@ impl Memblock {
     }
 
     /// Takes `size` bytes, rounded up to whole frames, at the lowest free address above the kernel that is a multiple
-    /// of `align` (a power of two, at least a frame). `None` if there is no such place or no room to note it.
+    /// of `align` (a power of two, at least a frame), all on one node. `None` if there is no such place or no room to note it.
     pub fn alloc(&mut self, size: u64, align: u64, owner: Owner) -> Option<u64> {
         let size = size.checked_next_multiple_of(PAGE_SIZE).filter(|&size| size > 0)?;
         let align = align.checked_next_power_of_two()?.max(PAGE_SIZE);

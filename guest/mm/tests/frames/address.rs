@@ -12,7 +12,8 @@ use crate::machine::{Setup, context};
 fn addresses_are_the_direct_maps() {
     let mut cx = context(32 << 20);
     let address = cx.get_free_pages(3, Gfp::KERNEL, Owner::Buffer).expect("plenty is free");
-    assert!(address >= PAGE_OFFSET + (16 << 20) && address < PAGE_OFFSET + (32 << 20) && address % (8 * 4096) == 0);
+    let dma32 = PAGE_OFFSET + (16 << 20)..PAGE_OFFSET + (32 << 20);
+    assert!(dma32.contains(&address) && address.is_multiple_of(8 * 4096));
     assert_eq!(cx.free_pages(address, 2).map_err(|error| error.mistake), Err(Mistake::WrongOrder { allocated: 3 }));
     cx.free_pages(address, 3).expect("allocated above");
     let dma = cx.get_dma_pages(1, Gfp::KERNEL, Owner::Buffer).expect("plenty is free");

@@ -91,7 +91,7 @@ const FRAMES: u64 = 200;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Ram(u64, u64),
+    Ram(u64, u64, u8),
     Reserve(u64, u64, Owner),
     Alloc(u64, u64, Owner),
 }
@@ -101,7 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
         || (0..FRAMES * PAGE, 0..20 * PAGE).prop_map(|(start, size)| (start, (start + size).min(FRAMES * PAGE)));
     let owner = || proptest::sample::select(vec![Owner::Boot, Owner::Kernel, Owner::MemMap]);
     prop_oneof![
-        range().prop_map(|(start, end)| Step::Ram(start, end)),
+        (range(), 0u8..3).prop_map(|((start, end), node)| Step::Ram(start, end, node)),
         (range(), owner()).prop_map(|((start, end), owner)| Step::Reserve(start, end, owner)),
         (1..8 * PAGE, 0u32..16, owner()).prop_map(|(size, align, owner)| Step::Alloc(size, 1 << align, owner)),
     ]
@@ -109,24 +109,24 @@ fn step() -> impl Strategy<Value = Step> {
 
 #[derive(Clone, Copy, Default)]
 struct Cell {
-    ram: bool,
+    ram: Option<u8>,
     owner: Option<Owner>,
 }
 
 /// One entry a frame, for all frames the model knows.
-fn spread(regions: impl Iterator<Item = Region>) -> Vec<Option<Owner>> {
+fn spread(regions: impl Iterator<Item = Region>) -> Vec<Option<(Owner, u8)>> {
     let mut cells = vec![None; FRAMES as usize];
     for region in regions {
         assert!(region.start < region.end, "empty region");
         for pfn in region.start / PAGE..region.end / PAGE {
-            assert_eq!(cells[pfn as usize].replace(region.owner), None, "regions overlap");
+            assert_eq!(cells[pfn as usize].replace((region.owner, region.node)), None, "regions overlap");
         }
     }
     cells
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 10 } else { 2000 }, ..ProptestConfig::default() })]
     #[test]
     fn any_sequence_agrees_with_a_map_of_frames(steps in prop::collection::vec(step(), 0..60)) {
         let mut memblock = Memblock::new();
@@ -134,10 +134,10 @@ proptest! {
         model[0].owner = Some(Owner::Reserved);
         for step in steps {
             match step {
-                Step::Ram(start, end) => {
-                    if memblock.add_ram(start, end).is_ok() {
+                Step::Ram(start, end, node) => {
+                    if memblock.add_ram_of_node(start, end, node).is_ok() {
                         for pfn in start.div_ceil(PAGE)..end / PAGE {
-                            model[pfn as usize].ram = true;
+                            model[pfn as usize].ram.get_or_insert(node);
                         }
                     }
                 }
@@ -152,9 +152,11 @@ proptest! {
                 Step::Alloc(size, align, owner) => {
                     let (frames, step) = (size.div_ceil(PAGE), (align / PAGE).max(1));
                     let kernel_end = model.iter().rposition(|cell| cell.owner == Some(Owner::Kernel)).map_or(0, |n| n + 1);
-                    let free = |pfn: u64| model.get(pfn as usize).is_some_and(|cell| cell.ram && cell.owner.is_none());
-                    let expected = (kernel_end as u64..FRAMES)
-                        .find(|first| first % step == 0 && (*first..first + frames).all(free));
+                    let free = |pfn: u64| model.get(pfn as usize).is_some_and(|cell| cell.ram.is_some() && cell.owner.is_none());
+                    // Not over the border of two nodes.
+                    let alike = |first: u64, pfn: u64| model[pfn as usize].ram == model[first as usize].ram;
+                    let fits = |first: u64| (first..first + frames).all(|pfn| free(pfn) && alike(first, pfn));
+                    let expected = (kernel_end as u64..FRAMES).find(|&first| first % step == 0 && fits(first));
                     prop_assert_eq!(memblock.alloc(size, align, owner), expected.map(|pfn| pfn * PAGE));
                     for pfn in expected.into_iter().flat_map(|first| first..first + frames) {
                         model[pfn as usize].owner = Some(owner);
@@ -165,13 +167,15 @@ proptest! {
         let (ram, free) = (spread(memblock.ram()), spread(memblock.free()));
         let (reserved, reserved_ram) = (spread(memblock.reserved()), spread(memblock.reserved_ram()));
         for (pfn, cell) in model.iter().enumerate() {
-            prop_assert_eq!(ram[pfn].is_some(), cell.ram);
-            prop_assert_eq!(free[pfn].is_some(), cell.ram && cell.owner.is_none());
-            prop_assert_eq!(reserved[pfn], cell.owner);
-            prop_assert_eq!(reserved_ram[pfn], cell.owner.filter(|_| cell.ram));
+            let ram_here = cell.ram.map(|node| (Owner::None, node));
+            prop_assert_eq!(ram[pfn], ram_here);
+            prop_assert_eq!(free[pfn], ram_here.filter(|_| cell.owner.is_none()));
+            prop_assert_eq!(reserved[pfn], cell.owner.map(|owner| (owner, 0)));
+            prop_assert_eq!(reserved_ram[pfn], cell.owner.zip(cell.ram));
         }
         for regions in [memblock.ram().collect::<Vec<_>>(), memblock.reserved().collect()] {
-            let apart = |pair: &[Region]| pair[0].end < pair[1].start || (pair[0].end == pair[1].start && pair[0].owner != pair[1].owner);
+            let kind = |region: &Region| (region.owner, region.node);
+            let apart = |pair: &[Region]| pair[0].end < pair[1].start || (pair[0].end == pair[1].start && kind(&pair[0]) != kind(&pair[1]));
             prop_assert!(regions.windows(2).all(apart), "{:?}", regions);
         }
     }

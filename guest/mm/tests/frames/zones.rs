@@ -53,6 +53,7 @@ fn reserved_ram_is_announced_with_its_owner() {
 
 /// `managed` frames in all; Linux's formula by hand.
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn watermarks_are_linuxs() {
     let cx = context(64 << 20);
     let (dma, dma32) = (zone(&cx, Zone::Dma), zone(&cx, Zone::Dma32));
@@ -78,6 +79,7 @@ fn watermarks_are_linuxs() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn requests_fall_back_and_leave_the_reserves() {
     let mut cx = context(64 << 20);
     assert_eq!(zone(&cx, Zone::Dma32).watermark[0], 192);
@@ -115,6 +117,7 @@ fn the_smallest_guest_lives_in_zone_dma() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn zones_bound_requests() {
     let mut memblock = Memblock::new();
     memblock.add_ram(0, 3 << 30).expect("room");
@@ -154,6 +157,7 @@ fn the_header_sorts_owners_as_linux_does() {
 
 /// Linux's table, entry by entry; where Linux calls the request a bug, the lowest zone that was named.
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn the_highest_zone_is_linuxs() {
     let flags = [Gfp::DMA, Gfp::HIGHMEM, Gfp::DMA32, Gfp::MOVABLE];
     let setup = Setup {
@@ -175,6 +179,7 @@ fn the_highest_zone_is_linuxs() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn highmem_is_the_top_of_ram_and_movable_the_top_of_each_node() {
     let mut cx = Setup {
         ram: vec![(0, 40 << 20, 0), (40 << 20, 64 << 20, 1)],
@@ -218,6 +223,7 @@ fn highmem_is_the_top_of_ram_and_movable_the_top_of_each_node() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn the_nearest_node_comes_next() {
     const M: u64 = 1 << 20;
     let ram: Vec<_> = (0..4u8).map(|node| (u64::from(node) * 8 * M, u64::from(node + 1) * 8 * M, node)).collect();
@@ -241,6 +247,7 @@ fn the_nearest_node_comes_next() {
 
 /// What each kind of request leaves in each zone when it has taken all it can get.
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn what_is_left_of_each_zone() {
     const M: u64 = 1 << 20;
     let setup = Setup { ram: vec![(0, 24 * M, 0), (4096 * M, 4112 * M, 0)], highmem: 8 * M, ..Setup::new(0) };
