@@ -41,6 +41,30 @@ macro_rules! groups {
 
 groups!(damage, frames, harness, highmem, mempool, paging, slab, tables, vmalloc, zones);
 
+/// The same with what else can be chosen on the command line.
+macro_rules! variants {
+    ($($name:ident: $group:literal $options:expr;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                group($group, &$options);
+            }
+        )+
+    };
+}
+
+variants! {
+    frames_by_a_bitmap: "frames" ["--frames", "bitmap"];
+    zones_by_a_bitmap: "zones" ["--frames", "bitmap"];
+    zones_without_grouping: "zones" ["--no-mobility-grouping"];
+    slabs_with_free_lists: "slab" ["--slab", "freelist"];
+    slabs_with_all_checks: "slab" ["--slab-debug", "FZPU"];
+    damage_with_free_lists: "damage" ["--slab", "freelist"];
+    mempools_with_free_lists: "mempool" ["--slab", "freelist"];
+    paging_on_two_nodes: "paging" ["--numa", "2x32M"];
+    paging_with_highmem: "paging" ["--memory", "40M", "--highmem", "8M"];
+}
+
 #[test]
 fn every_group_has_a_test_here() {
     let lab = Lab::without_kvm(env!("CARGO_BIN_EXE_pagelab-under-test"));

@@ -17,7 +17,7 @@ use super::{
 use crate::state::Kernel;
 
 /// With frames that the direct map leaves out.
-const HIGH: Machine = Machine::BENCHMARK.memory(40 << 20).highmem(8 << 20);
+const HIGH: Machine = Machine::BENCHMARK.memory(40 << 20).highmem(8 << 20).movable(0);
 
 test!(empty_loop, "bench/empty_loop", Machine::BENCHMARK);
 fn empty_loop(kernel: &mut Kernel) -> Outcome {

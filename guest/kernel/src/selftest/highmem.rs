@@ -21,8 +21,8 @@ use super::{
 };
 use crate::state::Kernel;
 
-/// 8 MiB that the direct map leaves out.
-const HIGH: Machine = Machine::ANY.memory(40 << 20).highmem(8 << 20);
+/// 8 MiB that the direct map leaves out, none of them for movable contents only.
+const HIGH: Machine = Machine::ANY.memory(40 << 20).highmem(8 << 20).movable(0);
 /// The highest address that an old device can name.
 const ISA_MASK: u64 = (1 << 24) - 1;
 

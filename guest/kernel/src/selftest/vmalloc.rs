@@ -18,8 +18,8 @@ use super::{
 };
 use crate::state::Kernel;
 
-/// Areas have their frames from the start.
-const EAGER: Machine = Machine::ANY.lazy_vmalloc(false);
+/// Areas have their frames from the start, and the direct map has them too.
+const EAGER: Machine = Machine::ANY.lazy_vmalloc(false).highmem(0);
 /// Areas get their frames by faults.
 const LAZY: Machine = Machine::ANY.lazy_vmalloc(true);
 
