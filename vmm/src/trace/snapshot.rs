@@ -2,7 +2,7 @@
 
 use pagelab_abi::{
     code::SnapshotKind,
-    snapshot::{CacheEntry, MemHeader, MissingSyscall, MmHeader, VmaEntry, VmallocEntry, ZoneEntry},
+    snapshot::{AreaFlags, CacheEntry, MemHeader, MissingSyscall, MmHeader, VmaEntry, VmallocEntry, ZoneEntry},
     vmstat,
 };
 
@@ -185,12 +185,13 @@ impl Rows<'_> {
 
     fn vmalloc(&self, bytes: &[u8], name: &Names<'_>) -> rusqlite::Result<bool> {
         let areas: Vec<VmallocEntry> = entries(bytes, u32::MAX);
-        let pages = areas.iter().fold(0u64, |sum, area| sum.wrapping_add(area.pages.into()));
+        let own = areas.iter().filter(|area| area.flags & AreaFlags::ALLOC.bits() != 0);
+        let pages = own.fold(0u64, |sum, area| sum.wrapping_add(area.pages.into()));
         self.counters(&[("vmalloc_areas", areas.len() as u64), ("vmalloc_pages", pages)])?;
         self.text("vmallocinfo", |w| {
             areas.iter().try_for_each(|area| {
                 let caller = name(area.caller).and_then(|name| std::str::from_utf8(name).ok());
-                text::vmallocinfo(w, area, caller.and_then(text::Caller::of_name))
+                text::vmallocinfo(w, area, caller.map(text::Caller::Name))
             })
         })?;
         Ok(bytes.len().is_multiple_of(size_of::<VmallocEntry>()))

@@ -24,7 +24,8 @@ pub(super) fn slabinfo(kernel: &Kernel, out: &mut dyn Sink) -> fmt::Result {
 /// `/proc/vmallocinfo`: the areas of the kernel's own virtual memory.
 pub(super) fn vmallocinfo(kernel: &Kernel, out: &mut dyn Sink) -> fmt::Result {
     for area in kernel.mm.areas() {
-        let caller = kernel.mm.trace.location(area.site).map(|place| Caller { file: place.file(), line: place.line() });
+        let caller =
+            kernel.mm.trace.location(area.site).map(|place| Caller::Place { file: place.file(), line: place.line() });
         text::vmallocinfo(out, &area.entry(), caller)?;
     }
     Ok(())

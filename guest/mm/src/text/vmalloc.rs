@@ -8,19 +8,16 @@ use super::{Sink, out::Out};
 
 /// Who asked for an area. Linux names a function and an offset in it, we a line of the source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Caller<'a> {
-    /// The source file.
-    pub file: &'a str,
-    /// The line.
-    pub line: u32,
-}
-
-impl<'a> Caller<'a> {
-    /// The caller that a string `FILE:LINE` names.
-    pub fn of_name(name: &'a str) -> Option<Caller<'a>> {
-        let (file, line) = name.rsplit_once(':')?;
-        Some(Caller { file, line: line.parse().ok()? })
-    }
+pub enum Caller<'a> {
+    /// As it is to be printed.
+    Name(&'a str),
+    /// `FILE:LINE`.
+    Place {
+        /// The source file.
+        file: &'a str,
+        /// The line.
+        line: u32,
+    },
 }
 
 /// The words for an area's flags, in Linux's order. `lazy` is ours.
@@ -32,7 +29,8 @@ const WORDS: [(AreaFlags, &str); 5] = [
     (AreaFlags::LAZY, " lazy"),
 ];
 
-/// One line of `/proc/vmallocinfo`. The range has the guard page in it.
+/// One line of `/proc/vmallocinfo`. The range has the guard page in it. Where the frames are is not told, as by a Linux
+/// built without NUMA.
 ///
 /// # Errors
 /// The sink's.
@@ -44,13 +42,22 @@ pub fn vmallocinfo(sink: &mut dyn Sink, area: &VmallocEntry, caller: Option<Call
     out.hex(area.end, 16);
     out.byte(b' ');
     out.decimal_right(area.end.saturating_sub(area.start), 7);
-    if let Some(caller) = caller {
-        out.byte(b' ');
-        out.text(caller.file);
-        out.byte(b':');
-        out.decimal(caller.line.into());
+    match caller {
+        Some(Caller::Name(name)) => {
+            out.byte(b' ');
+            out.text(name);
+        }
+        Some(Caller::Place { file, line }) => {
+            out.byte(b' ');
+            out.text(file);
+            out.byte(b':');
+            out.decimal(line.into());
+        }
+        None => {}
     }
-    if area.pages != 0 {
+    let flags = AreaFlags::from_bits_truncate(area.flags);
+    // What vmap shows is not its own.
+    if flags.contains(AreaFlags::ALLOC) && area.pages != 0 {
         out.text(" pages=");
         out.decimal(area.pages.into());
     }
@@ -58,7 +65,6 @@ pub fn vmallocinfo(sink: &mut dyn Sink, area: &VmallocEntry, caller: Option<Call
         out.text(" phys=0x");
         out.hex(area.physical, 16);
     }
-    let flags = AreaFlags::from_bits_truncate(area.flags);
     for (flag, word) in WORDS {
         if flags.contains(flag) {
             out.text(word);

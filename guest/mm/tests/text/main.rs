@@ -6,5 +6,6 @@ mod mappings;
 mod memory;
 mod process;
 mod system;
+mod vmalloc;
 mod written_down;
 mod zones;
