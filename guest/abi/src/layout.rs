@@ -15,7 +15,7 @@
 //!
 //! guest-virtual (Linux's x86-64 layout, 4-level)
 //!   0x0000_0000_0001_0000 .. 0x0000_7fff_ffff_f000   user half
-//!   0xffff_8880_0000_0000   PAGE_OFFSET: direct map of all RAM
+//!   0xffff_8880_0000_0000   PAGE_OFFSET: direct map of all RAM but HighMem
 //!   0xffff_c900_0000_0000   VMALLOC_START: vmalloc, vmap and ioremap areas, each with a guard page behind it
 //!   0xffff_c980_0000_0000     VMALLOC_LIMIT: areas end here, 512 GiB on, so that one entry of the top table is all theirs
 //!   0xffff_e900_0000_0000   VMALLOC_END, where Linux's areas would end
@@ -70,7 +70,7 @@ pub const ELF_ET_DYN_BASE: u64 = 0x5555_5555_4000;
 /// Pages kept free below a growing stack (Linux's stack_guard_gap).
 pub const STACK_GUARD_GAP: u64 = 256 * PAGE_SIZE;
 
-/// Start of the direct map of all RAM.
+/// Start of the direct map of all RAM but HighMem.
 pub const PAGE_OFFSET: u64 = 0xffff_8880_0000_0000;
 /// The `Page` array, indexed by frame number.
 pub const VMEMMAP_START: u64 = 0xffff_ea00_0000_0000;

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use pagelab_abi::{
+    code::FaultKind,
     event::GuestFault,
     layout::{PAGE_SIZE, TRACE_WINDOW_PHYS},
     record::RECORD_SIZE,
@@ -84,7 +85,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Under KVM over PVM every guest fault of ring 3 and every system call reaches KVM as a #PF.
+    /// Under KVM over PVM every guest fault of ring 3, every system call and every fault that ring 0 takes itself (those of
+    /// kind `kernel`) reaches KVM as a #PF.
     fn shadow_guest_faults(&self, name: &str, evidence: &Evidence) -> rusqlite::Result<()> {
         let reason = if self.fact("ring_0")?.as_deref() != Some("emulated") {
             "only KVM over PVM is known to count system calls as #PFs"
@@ -102,8 +104,12 @@ impl Checker<'_> {
         let faults =
             self.number("SELECT count(*) FROM raw_guest_fault WHERE flags & ? = 0", [GuestFault::IN_KERNEL])?;
         let calls = self.number("SELECT count(*) FROM raw_syscall", [])?;
-        let terms = format!("KVM's pf_guest = {faults} guest faults of ring 3 + {calls} system calls");
-        self.result(name, counted, faults + calls, &terms)
+        let own = self.number("SELECT count(*) FROM raw_guest_fault WHERE kind = ?", [FaultKind::Kernel.0])?;
+        let terms = match own {
+            0 => format!("KVM's pf_guest = {faults} guest faults of ring 3 + {calls} system calls"),
+            _ => format!("KVM's pf_guest = {faults} guest faults of ring 3 + {own} of ring 0 + {calls} system calls"),
+        };
+        self.result(name, counted, faults + own + calls, &terms)
     }
 
     /// Each fault that KVM counted was told by a tracepoint.
