@@ -23,7 +23,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
         let bad = |at| BadAccess { fault, at };
         let page = fault.address & !(PAGE_SIZE - 1);
         if !(VMALLOC_START..VMALLOC_LIMIT).contains(&page) {
-            return Err(bad(Where::Elsewhere));
+            return Err(bad(self.where_is(page)));
         }
         let area = self.area_at(page).filter(|area| area.flags.contains(AreaFlags::LAZY) && page < area.guard());
         let (Some(mut area), None) = (area, self.vmalloc_to_pfn(page)) else {

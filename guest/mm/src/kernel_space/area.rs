@@ -282,7 +282,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// What is at an address of the kernel half, for a report.
     pub fn where_is(&mut self, address: u64) -> Where {
         if !(VMALLOC_START..VMALLOC_LIMIT).contains(&address) {
-            return Where::Elsewhere;
+            return self.fixed_at(address).unwrap_or(Where::Elsewhere);
         }
         match self.area_at(address) {
             Some(area) if address >= area.guard() => Where::Guard(self.owned(&area)),

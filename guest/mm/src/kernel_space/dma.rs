@@ -5,13 +5,14 @@
 //! mask chooses a zone, and what comes from there is checked against the mask: a device that reaches half of a zone may
 //! be refused while the other half is free.
 
-use core::fmt;
+use core::{fmt, panic::Location};
 
 use pagelab_abi::{
     code::Owner,
     layout::{PAGE_OFFSET, PAGE_SIZE},
 };
 
+use super::error::place;
 use crate::{
     context::Context,
     frame::{FreeError, Gfp, MAX_ORDER, PageState},
@@ -45,6 +46,8 @@ pub enum DmaError {
         address: u64,
         /// The handle.
         handle: u64,
+        /// Who gave them back.
+        by: &'static Location<'static>,
     },
     /// The memory is not a device's, but somebody else's.
     NotCoherent {
@@ -52,6 +55,10 @@ pub enum DmaError {
         handle: u64,
         /// Whose it is.
         owner: Owner,
+        /// Who took it, if anybody remembers.
+        made: Option<&'static Location<'static>>,
+        /// Who gave it back.
+        by: &'static Location<'static>,
     },
     /// The frame allocator refuses it: freed twice, another size ...
     Free(FreeError),
@@ -63,9 +70,12 @@ impl fmt::Display for DmaError {
             Self::Size { bytes } => write!(f, "{bytes} bytes are none, or more than the largest block"),
             Self::OutOfMemory => f.write_str("out of memory"),
             Self::Mask { mask } => write!(f, "no free block was found below {mask:#x}"),
-            Self::Mismatch { address, handle } => write!(f, "{address:#x} is not where handle {handle:#x} is"),
-            Self::NotCoherent { handle, owner } => {
-                write!(f, "handle {handle:#x} is not a device's memory, but {owner:?}'s")
+            Self::Mismatch { address, handle, by } => {
+                write!(f, "{by} frees {address:#x}, which is not where handle {handle:#x} is")
+            }
+            Self::NotCoherent { handle, owner, made, by } => {
+                write!(f, "{by} frees handle {handle:#x}, which is {owner:?}'s memory, taken at ")?;
+                place(f, *made)
             }
             Self::Free(error) => error.fmt(f),
         }
@@ -113,14 +123,15 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// [`DmaError`]; nothing has changed.
     #[track_caller]
     pub fn dma_free_coherent(&mut self, size: u64, address: u64, handle: u64) -> Result<(), DmaError> {
-        let order = order_of(size)?;
+        let (order, by) = (order_of(size)?, Location::caller());
         if address != PAGE_OFFSET.wrapping_add(handle) || !handle.is_multiple_of(PAGE_SIZE) {
-            return Err(DmaError::Mismatch { address, handle });
+            return Err(DmaError::Mismatch { address, handle, by });
         }
         let pfn = u32::try_from(handle / PAGE_SIZE).map_or(Pfn(u32::MAX), Pfn);
         match self.machine.pages().get(pfn.index()) {
             Some(page) if page.state == PageState::USED && page.owner != Owner::Dma => {
-                Err(DmaError::NotCoherent { handle, owner: page.owner })
+                let made = self.trace.location(page.site);
+                Err(DmaError::NotCoherent { handle, owner: page.owner, made, by })
             }
             _ => self.free_frames(pfn, order).map_err(DmaError::Free),
         }

@@ -35,7 +35,7 @@ impl fmt::Display for Owned {
 }
 
 /// A place in the code, if anybody remembers it.
-fn place(f: &mut fmt::Formatter<'_>, at: Option<&'static Location<'static>>) -> fmt::Result {
+pub(super) fn place(f: &mut fmt::Formatter<'_>, at: Option<&'static Location<'static>>) -> fmt::Result {
     match at {
         Some(location) => write!(f, "{location}"),
         None => f.write_str("an unknown place"),
@@ -242,7 +242,21 @@ pub enum Where {
     },
     /// A gap between areas.
     Gap,
-    /// Where areas never are.
+    /// A page of kmap's pool.
+    Kmap {
+        /// Who mapped a frame there last.
+        made: Option<&'static Location<'static>>,
+        /// Who unmapped one there last.
+        unmapped: Option<&'static Location<'static>>,
+    },
+    /// A slot of kmap_local.
+    KmapLocal {
+        /// Who mapped a frame there last.
+        made: Option<&'static Location<'static>>,
+    },
+    /// A named slot of the fixmap.
+    Fixmap,
+    /// None of these.
     Elsewhere,
     /// The frame allocator had nothing for the first touch of a page.
     OutOfMemory(Owned),
@@ -260,6 +274,17 @@ impl fmt::Display for Where {
                 place(f, *unmapped)
             }
             Self::Gap => f.write_str("no vmalloc area"),
+            Self::Kmap { made, unmapped } => {
+                f.write_str("a page of kmap, last mapped at ")?;
+                place(f, *made)?;
+                f.write_str(", last unmapped at ")?;
+                place(f, *unmapped)
+            }
+            Self::KmapLocal { made } => {
+                f.write_str("a slot of kmap_local, last mapped at ")?;
+                place(f, *made)
+            }
+            Self::Fixmap => f.write_str("a slot of the fixmap"),
             Self::Elsewhere => f.write_str("not in the vmalloc area"),
             Self::OutOfMemory(area) => write!(f, "no frame for a page of {area}"),
         }

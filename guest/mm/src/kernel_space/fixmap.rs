@@ -2,6 +2,7 @@
 
 use pagelab_abi::layout::{FIXADDR_TOP, FIXMAP_SLOTS, KMAP_LOCAL_SLOTS, PAGE_SIZE};
 
+use super::Where;
 use crate::{
     context::Context,
     frame::OutOfMemory,
@@ -69,6 +70,14 @@ impl<M: Machine, T: Trace> Context<M, T> {
         if self.kernel.fixmap_table != Pfn::NONE {
             self.change_slot(self.kernel.fixmap_table, slot.address(), Pte::EMPTY);
         }
+    }
+
+    /// What is at an address in the fixmap or in kmap's pool.
+    pub(super) fn fixed_at(&self, address: u64) -> Option<Where> {
+        let first = slot_address(FIXMAP_SLOTS - 1);
+        self.pkmap_at(address)
+            .or_else(|| self.local_slot_at(address))
+            .or_else(|| (first..FIXADDR_TOP).contains(&address).then_some(Where::Fixmap))
     }
 
     /// The table that maps the slots, made on first use.

@@ -20,7 +20,7 @@ use pagelab_abi::{
     layout::{LAST_PKMAP, PAGE_OFFSET, PAGE_SIZE, PKMAP_BASE},
 };
 
-use super::KmapError;
+use super::{KmapError, Where};
 use crate::{
     context::Context,
     frame::{Gfp, OutOfMemory},
@@ -154,6 +154,16 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// Pages of kmap's pool that have users.
     pub fn kmaps(&self) -> usize {
         self.kernel.pkmap.used
+    }
+
+    /// What is at an address of the pool, as far as it has been used.
+    pub(super) fn pkmap_at(&self, address: u64) -> Option<Where> {
+        let page = (address.checked_sub(PKMAP_BASE)? / PAGE_SIZE) as usize;
+        if page >= PAGES || self.kernel.pkmap.table == Pfn::NONE {
+            return None;
+        }
+        let (made, unmapped) = self.pkmap_sites(page);
+        Some(Where::Kmap { made, unmapped })
     }
 
     /// Takes the frames of the pool's account and the table of its pages.

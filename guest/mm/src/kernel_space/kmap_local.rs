@@ -13,7 +13,7 @@ use core::panic::Location;
 
 use pagelab_abi::layout::{FIXMAP_SLOTS, KMAP_LOCAL_SLOTS, PAGE_OFFSET, PAGE_SIZE};
 
-use super::{KmapError, fixmap::slot_address};
+use super::{KmapError, Where, fixmap::slot_address};
 use crate::{
     context::Context,
     machine::{Machine, Pfn},
@@ -119,6 +119,12 @@ impl<M: Machine, T: Trace> Context<M, T> {
             }
             None => Err(KmapError::NotMapped { address, by, made: None, unmapped: None }),
         }
+    }
+
+    /// What is at an address of a slot.
+    pub(super) fn local_slot_at(&self, address: u64) -> Option<Where> {
+        let made = self.trace.location(self.kernel.local.sites[slot_at(address)?]);
+        Some(Where::KmapLocal { made })
     }
 
     /// Slots of kmap_local in use.

@@ -94,8 +94,9 @@ fn what_is_given_back_otherwise_is_told() {
     assert!(matches!(cx.dma_free_coherent(PAGE, address, handle), Err(DmaError::Free(_))), "another size");
     assert!(matches!(cx.dma_free_coherent(PAGE, address, handle + PAGE), Err(DmaError::Mismatch { .. })));
     assert!(matches!(cx.dma_free_coherent(PAGE, address + 8, handle + 8), Err(DmaError::Mismatch { .. })));
-    let mistaken = cx.dma_free_coherent(PAGE, there, at);
-    assert_eq!(mistaken, Err(DmaError::NotCoherent { handle: at, owner: Owner::Buffer }));
+    let mistaken = cx.dma_free_coherent(PAGE, there, at).expect_err("a buffer");
+    assert!(matches!(mistaken, DmaError::NotCoherent { owner: Owner::Buffer, made: Some(_), .. }), "{mistaken}");
+    assert_eq!(mistaken.to_string().matches("dma.rs").count(), 2, "{mistaken}");
     assert_eq!(cx.frames.owned(Owner::Dma), 2, "nothing has changed");
     cx.dma_free_coherent(2 * PAGE, address, handle).expect("as it was taken");
     assert!(matches!(cx.dma_free_coherent(2 * PAGE, address, handle), Err(DmaError::Free(_))), "twice");

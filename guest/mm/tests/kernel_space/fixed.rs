@@ -3,10 +3,10 @@
 use pagelab_mm::{
     abi::{
         code::Owner,
-        layout::{DEVICE_PAGE_PHYS, FIXADDR_TOP, KMAP_LOCAL_SLOTS, PAGE_OFFSET},
+        layout::{DEVICE_PAGE_PHYS, FIXADDR_TOP, KMAP_LOCAL_SLOTS, LAST_PKMAP, PAGE_OFFSET},
     },
     frame::Gfp,
-    kernel_space::{Caching, Fixmap, KmapError},
+    kernel_space::{Caching, Fixmap, KmapError, Where},
     machine::{Machine, Pfn},
     page_table::Pte,
     sim::{SimContext, new_context_with_highmem},
@@ -116,6 +116,23 @@ fn slots_of_kmap_local_are_a_stack() {
         assert!(matches!(cx.kunmap_local(wild), Err(KmapError::NotMapped { .. })), "{wild:#x}");
     }
     check(&mut cx);
+}
+
+#[test]
+fn a_stale_address_is_told_by_who_had_it() {
+    let mut cx = new_context_with_highmem(RAM, HIGH);
+    let pfn = high_frames(&mut cx, 1)[0];
+    let made = line!() + 1;
+    let local = cx.kmap_local(pfn).expect("a slot");
+    cx.kunmap_local(local).expect("the last");
+    let bad = cx.read_kernel_word(local + 16).expect_err("unmapped");
+    assert!(matches!(bad.at, Where::KmapLocal { made: Some(place) } if place.line() == made), "{bad}");
+    let page = cx.kmap(pfn).expect("a page");
+    cx.kunmap(pfn).expect("a user");
+    assert!(matches!(cx.where_is(page), Where::Kmap { made: Some(_), unmapped: Some(_) }));
+    assert_eq!(cx.where_is(page + LAST_PKMAP * PAGE), Where::Elsewhere);
+    assert_eq!(cx.where_is(Fixmap::IoApic.address()), Where::Fixmap);
+    assert_eq!(cx.where_is(FIXADDR_TOP), Where::Elsewhere);
 }
 
 #[test]
