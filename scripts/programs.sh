@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the real programs that tests and docs/programs.md are about, once, and prints where they are:
 # scripts/programs.sh [NAME...] (all of them by default).
-# They are static programs that Debian ships, or Debian's sources linked statically, or small programs of
+# They are static programs that Debian ships (one of them, the node exporter, runs beside the lab), or Debian's sources linked statically, or small programs of
 # tests/programs/real in C, C++ and Rust. PAGELAB_PROGRAMS says where they go (~/.cache/pagelab/programs).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -64,6 +64,8 @@ make_busybox() { get_package busybox-static bin/busybox "$1"; }
 make_bash() { get_package bash-static bin/bash-static "$1"; }
 make_zsh() { get_package zsh-static bin/zsh-static "$1"; }
 make_e2fsck() { get_package e2fsck-static sbin/e2fsck.static "$1"; }
+
+make_node-exporter() { get_package prometheus-node-exporter usr/bin/prometheus-node-exporter "$1"; }
 
 make_memtester() {
     get_source memtester

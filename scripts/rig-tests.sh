@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests that need KVM in a nested rig: scripts/rig-tests.sh amd|intel [TEST-FILE...]
-# By default: in the AMD rig all of them but real_programs.rs, whose programs need compilers and the network to be made;
+# By default: in the AMD rig all of them but real_programs.rs and proc_tools.rs, whose programs need compilers and the
+# network to be made;
 # in the Intel rig, where everything is ten times slower, those of smoke.rs.
 # Prints each failed test's output, each skipped test with its reason, and the counts last. The status is 1 if one fails.
 set -euo pipefail
@@ -20,7 +21,7 @@ if [ "$#" -eq 0 ]; then
     amd)
         for file in vmm/tests/vm_*.rs tests/tests/*.rs; do
             name=$(basename "$file" .rs)
-            case $name in command | oracle_tool | real_programs | rigs) ;; *) set -- "$@" "$name" ;; esac
+            case $name in command | oracle_tool | proc_tools | real_programs | rigs) ;; *) set -- "$@" "$name" ;; esac
         done
         ;;
     intel) set -- smoke ;;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building needs and this machine lacks: Debian packages, the Rust toolchain of rust-toolchain.toml, its
 # components and the bare-metal target. Does nothing where everything is there.
-# scripts/setup.sh tests: also what the tests' real programs (scripts/programs.sh) are made from.
+# scripts/setup.sh tests: also what the tests' real programs (scripts/programs.sh) are made from, and the
+# tools that read what the guest's /proc says.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
@@ -20,6 +21,10 @@ tests)
     has make || packages+=(make)
     has musl-gcc || packages+=(musl-tools)
     has tclsh || packages+=(tcl)
+    has slabtop || packages+=(procps)
+    has unshare || packages+=(util-linux)
+    python3 -c 'import psutil' 2>/dev/null || /usr/bin/python3 -c 'import psutil' 2>/dev/null ||
+        packages+=(python3 python3-psutil)
     has xz || packages+=(xz-utils)
     [ -e "$lib/libsqlite3.a" ] || packages+=(libsqlite3-dev)
     [ -e "$lib/liblua5.4.a" ] || packages+=(liblua5.4-dev)
