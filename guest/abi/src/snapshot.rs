@@ -179,7 +179,7 @@ pub struct ZoneEntry {
     pub pageblocks: [u64; MIGRATE_TYPES],
     /// Frames handed out, by [`crate::code::Owner`].
     pub owned: [u64; OWNERS],
-    /// Frames that CPU 0's list keeps, which do not count as free in the lists of blocks but do in `free`.
+    /// Free frames that CPU 0's lists keep: neither in the blocks nor in `free`.
     pub pcp_count: u32,
     /// Most frames that list keeps.
     pub pcp_high: u32,

@@ -135,7 +135,7 @@ impl Frames {
         }
     }
 
-    /// Free frames.
+    /// Free frames, those on the CPUs' lists among them.
     pub fn free(&self) -> u64 {
         self.populated.iter().map(|id| self.zones[id].free).sum()
     }
@@ -188,7 +188,7 @@ impl Frames {
             zone_count: self.populated.iter().count() as u32,
             ram: self.present(),
             managed: self.managed(),
-            free: self.free(),
+            free: self.populated.iter().map(|id| self.zones[id].free - self.zones[id].listed()).sum(),
             anon: self.owned(Owner::Anon) + self.owned(Owner::FileCow),
             file: self.owned(Owner::File) + self.owned(Owner::Shmem),
             shmem: self.owned(Owner::Shmem),
@@ -197,7 +197,7 @@ impl Frames {
             kernel_stack: self.owned(Owner::KernelStack),
             vmalloc: self.owned(Owner::Vmalloc),
             highmem: highmem().map(|zone| zone.managed).sum(),
-            highmem_free: highmem().map(|zone| zone.free).sum(),
+            highmem_free: highmem().map(|zone| zone.free - zone.listed()).sum(),
             ..MemHeader::default()
         }
     }

@@ -178,7 +178,12 @@ impl Zone {
         }
     }
 
-    /// The zone as a snapshot shows it.
+    /// Free frames on the CPUs' lists.
+    pub(super) fn listed(&self) -> u64 {
+        self.pcp.iter().map(|pcp| u64::from(pcp.count)).sum()
+    }
+
+    /// The zone as a snapshot shows it: as in Linux, what the CPUs' lists keep does not count as free there.
     pub(super) fn entry<M: Machine>(&self, machine: &M) -> ZoneEntry {
         let blocks_by_type = self.blocks.counts(machine);
         let mut free_blocks = [0; ORDERS];
@@ -192,7 +197,7 @@ impl Zone {
             spanned: self.spanned.into(),
             present: self.present,
             managed: self.managed,
-            free: self.free,
+            free: self.free - self.listed(),
             watermark: [self.watermarks.min, self.watermarks.low, self.watermarks.high],
             lowmem_reserve: self.watermarks.lowmem_reserve,
             free_blocks,

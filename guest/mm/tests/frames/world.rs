@@ -183,7 +183,7 @@ impl Lab {
         assert!(on_lists.all(|pfn| self.oracle.is_free(pfn)), "a frame on a CPU's list is in use");
         for entry in frames.zone_entries(&self.cx.machine) {
             let in_blocks: u64 = (0u32..).zip(entry.free_blocks).map(|(order, count)| count << order).sum();
-            assert_eq!(in_blocks + u64::from(entry.pcp_count), entry.free, "{entry:?}");
+            assert_eq!(in_blocks, entry.free, "{entry:?}");
             let by_type: u64 = entry.blocks_by_type.iter().flatten().sum();
             assert_eq!(by_type, entry.free_blocks.iter().sum::<u64>());
         }
