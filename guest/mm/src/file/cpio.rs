@@ -87,10 +87,12 @@ fn field(header: &[u8], offset: usize) -> Option<u32> {
     // Letters have bit 6 set, digits have not; a letter's low nibble is its value less nine.
     let letters = digits >> 6 & ONES;
     let nibbles = (digits & (0x0f * ONES)) + 9 * letters;
+    // Letters stand for ten and more, digits for less: `:` and `@` are neither.
+    let tens = (nibbles + 6 * ONES) >> 4 & ONES;
     // Written back in upper case and compared: what is no digit comes out as something else.
     let written = 0x30 * ONES + nibbles + 7 * letters;
     let upper = digits & !(letters << 5);
-    if written != upper || nibbles & (0xf0 * ONES) != 0 {
+    if tens != letters || written != upper || nibbles & (0xf0 * ONES) != 0 {
         return None;
     }
     let pairs = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
@@ -125,6 +127,14 @@ mod tests {
             archive.resize(archive.len().next_multiple_of(4), 0);
         }
         archive
+    }
+
+    #[test]
+    fn neighbours_of_digits_are_none() {
+        for wrong in ["a0:0Aa0a", "0000000@", "G0000000", "000/0000", "0000`000"] {
+            assert_eq!(field(wrong.as_bytes(), 0), None, "{wrong}");
+        }
+        assert_eq!(field(b"09afAF00", 0), Some(0x09af_af00));
     }
 
     proptest! {
