@@ -77,8 +77,8 @@ fn a_small_hole_is_used_without_its_pageblock() {
 fn a_pageblock_half_free_is_claimed() {
     let mut cx = context();
     take_all(&mut cx, Gfp::HIGHUSER_MOVABLE);
-    // Every other frame of a pageblock, and two adjacent ones: 257 are free, 255 movable ones stay.
-    free(&mut cx, (1024..1536).step_by(2).chain([1027]));
+    // Every other frame of a pageblock, its last too, and two adjacent ones: 257 are free, 255 movable ones stay.
+    free(&mut cx, (1025..1536).step_by(2).chain([1026]));
     assert_eq!(entry(&cx).blocks_by_type[MOVABLE][..2], [255, 1]);
     cx.alloc_frames(1, Gfp::KERNEL | ALL, Owner::Slab).expect("one pair is free");
     let after = entry(&cx);
