@@ -33,6 +33,11 @@ pub trait Trace {
     fn frame(&mut self, event: event::Frame, call_site: &'static Location<'static>);
     /// A VMA changed.
     fn vma(&mut self, event: event::Vma);
+    /// Whether anybody listens to events of objects; where nobody does, they need not be told.
+    #[inline]
+    fn wants_slab(&self) -> bool {
+        true
+    }
     /// A cache of kernel objects, a slab of one or an object changed. `call_site` is the caller of the cache.
     fn slab(&mut self, event: event::Slab, call_site: &'static Location<'static>);
     /// An area of the kernel's own virtual memory changed. `call_site` is the caller of vmalloc.
@@ -57,6 +62,9 @@ pub struct NoTrace;
 impl Trace for NoTrace {
     fn frame(&mut self, _event: event::Frame, _call_site: &'static Location<'static>) {}
     fn vma(&mut self, _event: event::Vma) {}
+    fn wants_slab(&self) -> bool {
+        false
+    }
     fn slab(&mut self, _event: event::Slab, _call_site: &'static Location<'static>) {}
     fn vmalloc(&mut self, _event: event::Vmalloc, _call_site: &'static Location<'static>) {}
     fn kernel_fault(&mut self, _fault: KernelFault, _start: u64, _pfn: Pfn) {}

@@ -6,7 +6,7 @@
 use core::hint::black_box;
 
 use pagelab_abi::{code::Owner, layout::PAGE_SIZE};
-use pagelab_mm::frame::Gfp;
+use pagelab_mm::{frame::Gfp, vma::Vma};
 
 use super::{
     check::{Outcome, ensure},
@@ -111,6 +111,29 @@ fn kmap_local(kernel: &mut Kernel) -> Outcome {
     for _ in 0..iterations(kernel)? {
         let address = kernel.mm.kmap_local(black_box(frame))?;
         kernel.mm.kunmap_local(black_box(address))?;
+    }
+    Ok(())
+}
+
+test!(vma, "bench/vma", Machine::BENCHMARK);
+fn vma(kernel: &mut Kernel) -> Outcome {
+    for _ in 0..iterations(kernel)? {
+        let slot = kernel.mm.alloc_vma(black_box(Vma::default()))?;
+        kernel.mm.free_vma(black_box(slot));
+    }
+    Ok(())
+}
+
+test!(kmalloc_64_of_many, "bench/kmalloc_64_of_many", Machine::BENCHMARK);
+fn kmalloc_64_of_many(kernel: &mut Kernel) -> Outcome {
+    // With its second slab a cache gets an array from another cache.
+    let mut kept = [0; 70];
+    for address in &mut kept {
+        *address = kernel.mm.kmalloc(64, Gfp::KERNEL)?;
+    }
+    kmalloc_64(kernel)?;
+    for address in kept {
+        kernel.mm.kfree(address)?;
     }
     Ok(())
 }

@@ -160,6 +160,10 @@ impl Trace for Tracer {
     }
 
     #[inline]
+    fn wants_slab(&self) -> bool {
+        self.events
+    }
+
     fn slab(&mut self, mut event: event::Slab, call_site: &'static Location<'static>) {
         if self.events {
             event.call_site = self.call_site(call_site);

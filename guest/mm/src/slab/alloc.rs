@@ -32,6 +32,17 @@ impl<M: Machine, T: Trace> Context<M, T> {
         };
         let cache = &mut self.slabs.caches[index % CACHES];
         cache.active += 1;
+        if !cache.checks.is_empty() || gfp.contains(Gfp::ZERO) || self.trace.wants_slab() {
+            self.dress(index, bytes, object, gfp);
+        }
+        Ok(object)
+    }
+
+    /// Does to an object that was just taken what only some are in need of.
+    #[inline(never)]
+    #[track_caller]
+    fn dress(&mut self, index: usize, bytes: u32, object: u64, gfp: Gfp) {
+        let cache = &self.slabs.caches[index];
         let (size, stride) = (cache.size, cache.stride);
         if !cache.checks.is_empty() {
             self.check_taken(index, object);
@@ -40,7 +51,6 @@ impl<M: Machine, T: Trace> Context<M, T> {
             memory::fill(&mut self.machine, object, u64::from(size.div_ceil(8)), 0);
         }
         self.slab_event(SlabOp::Alloc, index, object, if bytes == 0 { size } else { bytes }, stride, gfp);
-        Ok(object)
     }
 
     /// Readies an object that is handed out for the first time.

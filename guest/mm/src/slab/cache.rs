@@ -63,12 +63,34 @@ impl CacheFlags {
 /// What a CPU keeps of a cache's objects, so that it need not look for a slab.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PerCpu {
-    /// Queued: the array of objects, the last one put in first out; 0 before the cache's second slab.
+    /// Queued: where the array of objects is; 0 before the cache's second slab, when it is `front`.
     pub(super) entries: u64,
-    /// Objects in it.
+    /// Objects in the array; the last one put in comes first out.
     pub(super) available: u32,
     /// Freelist: first frame of the slab that this CPU takes from, which is in no list; 0 = none.
     pub(super) slab: u32,
+    /// The first array of a cache.
+    pub(super) front: [Kept; FRONT],
+}
+
+/// Objects that a CPU keeps before a cache's second slab.
+pub(super) const FRONT: usize = 4;
+
+/// An object that a CPU keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    /// Its address.
+    pub(super) object: u64,
+    /// Where its entry in the slab's management is: frame, and number of the 16-bit word in it.
+    pub(super) entry: (u32, u32),
+}
+
+impl Kept {
+    const NONE: Kept = Kept { object: 0, entry: (0, 0) };
+}
+
+impl PerCpu {
+    const NONE: PerCpu = PerCpu { entries: 0, available: 0, slab: 0, front: [Kept::NONE; FRONT] };
 }
 
 /// A cache. One that was not made yet, or is no more, has room for no object in a slab.
@@ -121,7 +143,7 @@ pub(super) struct Cache {
 impl Cache {
     /// No cache.
     pub(super) const NONE: Cache = Cache {
-        per_cpu: [PerCpu { entries: 0, available: 0, slab: 0 }; CPUS],
+        per_cpu: [PerCpu::NONE; CPUS],
         partial: List::EMPTY,
         full: List::EMPTY,
         empty: List::EMPTY,

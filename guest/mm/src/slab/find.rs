@@ -38,7 +38,7 @@ fn is_slab(page: &Page) -> bool {
 
 /// The slab that a direct-map address is in: its first frame and its cache.
 #[inline(always)]
-fn slab_of(pages: &[Page], address: u64) -> Option<(u32, usize)> {
+pub(super) fn slab_of(pages: &[Page], address: u64) -> Option<(u32, usize)> {
     let pfn = address.wrapping_sub(PAGE_OFFSET) >> PAGE_SHIFT;
     let page = pages.get(pfn as usize)?;
     let pfn = pfn as u32;

@@ -24,9 +24,56 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline]
     #[track_caller]
     pub fn kmem_cache_free(&mut self, cache: CacheId, object: u64) -> Result<(), SlabError> {
+        if self.slabs.allocator != SlabAllocator::Freelist
+            && let Some((index, entry)) = self.queued_find(object)
+            && self.slabs.find(cache) == Some(index)
+        {
+            return self.queued_free(index, entry, object);
+        }
+        self.free_slowly(cache, object)
+    }
+
+    /// Gives an object back that is in a user's hands.
+    #[inline(always)]
+    #[track_caller]
+    pub(super) fn queued_free(&mut self, index: usize, entry: (u32, u32), object: u64) -> Result<(), SlabError> {
+        let cache = &mut self.slabs.caches[index % CACHES];
+        if !cache.checks.is_empty() {
+            return self.free_checked(object);
+        }
+        cache.active -= 1;
+        if self.trace.wants_slab() {
+            self.tell_free(index, object);
+        }
+        self.queued_give(index, entry, THIS_CPU, object);
+        Ok(())
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn tell_free(&mut self, index: usize, object: u64) {
+        let Cache { size, stride, .. } = self.slabs.caches[index];
+        self.slab_event(SlabOp::Free, index, object, size, stride, Gfp::empty());
+    }
+
+    /// Gives an object back, or tells why that cannot be done.
+    #[inline(never)]
+    #[track_caller]
+    fn free_slowly(&mut self, cache: CacheId, object: u64) -> Result<(), SlabError> {
         match self.locate(object) {
             Ok(place) if self.slabs.find(cache) == Some(place.cache) => self.free_object(place, object),
             found => Err(self.refuse_free(cache, object, found)),
+        }
+    }
+
+    /// Gives an object back of a cache with checks.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn free_checked(&mut self, object: u64) -> Result<(), SlabError> {
+        match self.locate(object) {
+            Ok(place) => self.free_object(place, object),
+            Err(mistake) => Err(self.report_address(mistake, object)),
         }
     }
 
@@ -57,12 +104,14 @@ impl<M: Machine, T: Trace> Context<M, T> {
         }
         let cache = &mut self.slabs.caches[place.cache % CACHES];
         cache.active -= 1;
-        let (size, stride) = (cache.size, cache.stride);
         let damage = if cache.checks.is_empty() { None } else { self.check_given(place, object) };
-        self.slab_event(SlabOp::Free, place.cache, object, size, stride, Gfp::empty());
+        self.tell_free(place.cache, object);
         match self.slabs.allocator {
             SlabAllocator::Freelist => self.freelist_give(place, object),
-            _ => self.queued_give(place, THIS_CPU, object),
+            _ => {
+                let management = self.machine.pages()[place.slab as usize].private;
+                self.queued_give(place.cache, queued::entry_of(management, place.index), THIS_CPU, object);
+            }
         }
         damage.map_or(Ok(()), Err)
     }

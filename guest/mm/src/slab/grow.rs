@@ -106,6 +106,14 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline(always)]
     #[track_caller]
     pub(super) fn slab_event(&mut self, op: SlabOp, index: usize, address: u64, size: u32, taken: u32, gfp: Gfp) {
+        if self.trace.wants_slab() {
+            self.tell(op, index, address, size, taken, gfp);
+        }
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn tell(&mut self, op: SlabOp, index: usize, address: u64, size: u32, taken: u32, gfp: Gfp) {
         let event = event::Slab {
             address,
             bytes_requested: size,

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use pagelab_abi::{
-    code::Owner,
+    code::{Owner, SlabAllocator},
     layout::{PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE},
 };
 
@@ -122,6 +122,17 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline]
     #[track_caller]
     pub fn kfree(&mut self, address: u64) -> Result<(), SlabError> {
+        if self.slabs.allocator != SlabAllocator::Freelist
+            && let Some((index, entry)) = self.queued_find(address)
+        {
+            return self.queued_free(index, entry, address);
+        }
+        self.kfree_slowly(address)
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn kfree_slowly(&mut self, address: u64) -> Result<(), SlabError> {
         match self.locate(address) {
             Ok(place) => self.free_object(place, address),
             Err(mistake) => self.kfree_large(address, mistake),

@@ -6,7 +6,13 @@
 
 use zerocopy::{transmute_mut, transmute_ref};
 
-use super::{CACHES, Mistake, SlabError, cache::Cache, find::Place, memory};
+use super::{
+    CACHES, Mistake, SlabError,
+    cache::{Cache, FRONT, Kept},
+    find,
+    find::Place,
+    memory,
+};
 use crate::{
     context::Context,
     frame::{Gfp, OutOfMemory},
@@ -14,6 +20,7 @@ use crate::{
     trace::Trace,
 };
 use core::panic::Location;
+use pagelab_abi::layout::{PAGE_OFFSET, PAGE_SHIFT};
 
 /// Header: objects of the slab that are not free in it.
 const INUSE: usize = 0;
@@ -68,6 +75,12 @@ fn halves_mut(machine: &mut impl Machine, management: u32) -> (&mut Halves, usiz
     (transmute_mut!(&mut frame.0), start)
 }
 
+/// Where an object's entry is: frame, and number of the 16-bit word in it.
+pub(super) fn entry_of(management: u32, index: u32) -> (u32, u32) {
+    let (pfn, start) = place_of(management);
+    (pfn.0, (start + ENTRIES) as u32 + index)
+}
+
 /// Bytes from a slab's start to object 0's place.
 #[inline(always)]
 pub(super) fn first(machine: &impl Machine, management: u32) -> u32 {
@@ -82,6 +95,37 @@ pub(super) fn prepare(machine: &mut impl Machine, management: u32, first: u32) {
     halves[start + FREE] = END;
     halves[start + FRESH] = 0;
     halves[start + FIRST] = (first / 8) as u16;
+}
+
+/// Bytes of an object's place in an array.
+const KEPT_BYTES: u64 = 16;
+
+/// An object of an array. Its second word says where its entry is, scrambled by the first, so that one that was
+/// written over leads to no entry.
+#[inline(always)]
+fn load_kept(machine: &impl Machine, entries: u64, index: u32) -> Kept {
+    let address = entries + KEPT_BYTES * u64::from(index);
+    let object = memory::load(machine, address);
+    let entry = memory::load(machine, address + 8) ^ object;
+    Kept { object, entry: (entry as u32, (entry >> 32) as u32) }
+}
+
+#[inline(always)]
+fn store_kept(machine: &mut impl Machine, entries: u64, index: u32, kept: Kept) {
+    let address = entries + KEPT_BYTES * u64::from(index);
+    let (frame, half) = kept.entry;
+    memory::store(machine, address, kept.object);
+    memory::store(machine, address + 8, (u64::from(frame) | u64::from(half) << 32) ^ kept.object);
+}
+
+/// An object's entry in the management, if there can be one.
+#[inline(always)]
+fn entry_mut(machine: &mut impl Machine, (frame, half): (u32, u32)) -> Option<&mut u16> {
+    if frame as usize >= machine.pages().len() {
+        return None;
+    }
+    let halves: &mut Halves = transmute_mut!(&mut machine.frame_mut(Pfn(frame)).0);
+    halves.get_mut(half as usize)
 }
 
 /// Whether an object is in a user's hands.
@@ -114,63 +158,52 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[inline(always)]
     #[track_caller]
     pub(super) fn queued_take(&mut self, cache: usize, cpu: usize, gfp: Gfp) -> Result<u64, OutOfMemory> {
-        loop {
-            let queue = &mut self.slabs.caches[cache % CACHES].per_cpu[cpu];
-            if queue.available == 0 {
-                return self.queued_take_slowly(cache, cpu, gfp);
-            }
+        let queue = &mut self.slabs.caches[cache % CACHES].per_cpu[cpu];
+        if queue.available > 0 {
             queue.available -= 1;
-            let entry = queue.entries + 8 * u64::from(queue.available);
-            let object = memory::load(&self.machine, entry);
-            if self.queued_hand_out(cache, object) {
-                return Ok(object);
-            }
-        }
-    }
-
-    /// Notes that an object of the array is handed out. False where it is none that a CPU keeps.
-    #[inline(always)]
-    #[track_caller]
-    fn queued_hand_out(&mut self, cache: usize, object: u64) -> bool {
-        if let Ok(place) = self.locate(object)
-            && place.cache == cache
-        {
-            let management = self.machine.pages()[place.slab as usize].private;
-            let (halves, start) = halves_mut(&mut self.machine, management);
-            let entry = &mut halves[start + ENTRIES + place.index as usize];
-            if *entry == KEPT {
+            let kept = if queue.entries == 0 {
+                queue.front[queue.available as usize % FRONT]
+            } else {
+                load_kept(&self.machine, queue.entries, queue.available)
+            };
+            if let Some(entry) = entry_mut(&mut self.machine, kept.entry)
+                && *entry == KEPT
+            {
                 *entry = HANDED_OUT;
-                return true;
+                return Ok(kept.object);
             }
+            self.report_free_list(cache, kept.object);
         }
-        self.report_free_list(cache, object);
-        false
+        self.queued_take_slowly(cache, cpu, gfp)
     }
 
-    /// Takes an object where the CPU keeps none: fills its array, if it has one.
+    /// Takes an object where the CPU keeps none, or none that it should: fills its array.
     #[cold]
     #[inline(never)]
     #[track_caller]
     fn queued_take_slowly(&mut self, cache: usize, cpu: usize, gfp: Gfp) -> Result<u64, OutOfMemory> {
         loop {
-            if let Some(object) = self.queued_take_from_slab(cache, HANDED_OUT) {
-                let Cache { batch, per_cpu, .. } = self.slabs.caches[cache];
-                if per_cpu[cpu].entries != 0 {
-                    for _ in 1..batch {
-                        let Some(more) = self.queued_take_from_slab(cache, KEPT) else { break };
-                        self.queued_push(cache, cpu, more);
-                    }
+            if let Some(taken) = self.queued_take_from_slab(cache, HANDED_OUT) {
+                for _ in 1..self.queued_batch(cache, cpu) {
+                    let Some(more) = self.queued_take_from_slab(cache, KEPT) else { break };
+                    self.queued_push(cache, cpu, more);
                 }
-                return Ok(object);
+                return Ok(taken.object);
             }
             self.grow(cache, gfp)?;
             self.queued_enable_array(cache, cpu);
         }
     }
 
+    /// Objects that the CPU takes or gives back at a time.
+    fn queued_batch(&self, cache: usize, cpu: usize) -> u32 {
+        let Cache { batch, per_cpu, .. } = &self.slabs.caches[cache];
+        if per_cpu[cpu].entries == 0 { FRONT as u32 / 2 } else { (*batch).into() }
+    }
+
     /// Takes an object out of a slab that has one free, for a user or for a CPU's array.
     #[track_caller]
-    fn queued_take_from_slab(&mut self, cache: usize, state: u16) -> Option<u64> {
+    fn queued_take_from_slab(&mut self, cache: usize, state: u16) -> Option<Kept> {
         loop {
             let this = &mut self.slabs.caches[cache];
             let slab = if this.partial.head != 0 { this.partial.head } else { this.empty.head };
@@ -202,7 +235,7 @@ impl<M: Machine, T: Trace> Context<M, T> {
             if is_fresh {
                 self.prepare_fresh(cache, object);
             }
-            return Some(object);
+            return Some(Kept { object, entry: (place_of(management).0.0, entry as u32) });
         }
     }
 
@@ -237,32 +270,63 @@ impl<M: Machine, T: Trace> Context<M, T> {
         }
     }
 
-    /// Takes an object back, into the CPU's array if it has one.
+    /// The object that begins at an address, if a user has it: its cache, and its entry in the management. The way of
+    /// [`Context::locate`], as short as it can be; what it does not find, that one tells more of.
     #[inline(always)]
-    #[track_caller]
-    pub(super) fn queued_give(&mut self, place: Place, cpu: usize, object: u64) {
-        let Cache { per_cpu, limit, .. } = &self.slabs.caches[place.cache];
-        let queue = per_cpu[cpu];
-        if queue.entries == 0 {
-            self.queued_give_to_slab(place);
-            return;
+    pub(super) fn queued_find(&self, object: u64) -> Option<(usize, (u32, u32))> {
+        let pages = self.machine.pages();
+        let (slab, index) = find::slab_of(pages, object)?;
+        let (halves, start) = halves(&self.machine, pages[slab as usize].private);
+        let cache = &self.slabs.caches[index % CACHES];
+        let in_slab = (object - PAGE_OFFSET - (u64::from(slab) << PAGE_SHIFT)) as u32;
+        let offset = in_slab.wrapping_sub(u32::from(halves[start + FIRST]) * 8 + cache.before);
+        let stride = cache.stride.max(1);
+        let number = offset / stride;
+        if !offset.is_multiple_of(stride) || number >= u32::from(halves[start + FRESH]) {
+            return None;
         }
-        if queue.available >= u32::from(*limit) {
-            let batch = u32::from(self.slabs.caches[place.cache].batch);
-            self.queued_flush(place.cache, cpu, batch);
-        }
-        let management = self.machine.pages()[place.slab as usize].private;
-        let (halves, start) = halves_mut(&mut self.machine, management);
-        halves[start + ENTRIES + place.index as usize] = KEPT;
-        self.queued_push(place.cache, cpu, object);
+        let entry = start + ENTRIES + number as usize;
+        (*halves.get(entry)? == HANDED_OUT).then(|| (index, (place_of(pages[slab as usize].private).0.0, entry as u32)))
     }
 
+    /// Takes an object back that a user has, into the CPU's array.
     #[inline(always)]
-    fn queued_push(&mut self, cache: usize, cpu: usize, object: u64) {
+    #[track_caller]
+    pub(super) fn queued_give(&mut self, cache: usize, entry: (u32, u32), cpu: usize, object: u64) {
+        let this = &mut self.slabs.caches[cache % CACHES];
+        let queue = &mut this.per_cpu[cpu];
+        if let Some(entry) = entry_mut(&mut self.machine, entry) {
+            *entry = KEPT;
+        }
+        let kept = Kept { object, entry };
+        if queue.entries == 0 && (queue.available as usize) < FRONT {
+            queue.front[queue.available as usize] = kept;
+            queue.available += 1;
+        } else if queue.entries != 0 && queue.available < u32::from(this.limit) {
+            store_kept(&mut self.machine, queue.entries, queue.available, kept);
+            queue.available += 1;
+        } else {
+            self.queued_give_slowly(cache, cpu, kept);
+        }
+    }
+
+    /// Makes room in the CPU's array first.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn queued_give_slowly(&mut self, cache: usize, cpu: usize, kept: Kept) {
+        self.queued_flush(cache, cpu, self.queued_batch(cache, cpu));
+        self.queued_push(cache, cpu, kept);
+    }
+
+    fn queued_push(&mut self, cache: usize, cpu: usize, kept: Kept) {
         let queue = &mut self.slabs.caches[cache].per_cpu[cpu];
-        let entry = queue.entries + 8 * u64::from(queue.available);
+        if queue.entries == 0 {
+            queue.front[queue.available as usize % FRONT] = kept;
+        } else {
+            store_kept(&mut self.machine, queue.entries, queue.available, kept);
+        }
         queue.available += 1;
-        memory::store(&mut self.machine, entry, object);
     }
 
     /// Gives the objects that a CPU has kept longest back to their slabs: `count`, or all there are.
@@ -272,16 +336,25 @@ impl<M: Machine, T: Trace> Context<M, T> {
     pub(super) fn queued_flush(&mut self, cache: usize, cpu: usize, count: u32) {
         let queue = self.slabs.caches[cache].per_cpu[cpu];
         let count = count.min(queue.available);
-        for entry in 0..count {
-            let object = memory::load(&self.machine, queue.entries + 8 * u64::from(entry));
-            match self.locate(object) {
+        for index in 0..count {
+            let kept = match queue.entries {
+                0 => queue.front[index as usize % FRONT],
+                entries => load_kept(&self.machine, entries, index),
+            };
+            match self.locate(kept.object) {
                 Ok(place) if place.cache == cache && self.queued_is_kept(place) => self.queued_give_to_slab(place),
-                _ => self.report_free_list(cache, object),
+                _ => self.report_free_list(cache, kept.object),
             }
         }
         let rest = queue.available - count;
-        memory::copy(&mut self.machine, queue.entries, queue.entries + 8 * u64::from(count), rest.into());
-        self.slabs.caches[cache].per_cpu[cpu].available = rest;
+        let this = &mut self.slabs.caches[cache].per_cpu[cpu];
+        this.available = rest;
+        if queue.entries == 0 {
+            this.front.copy_within(count as usize..queue.available as usize, 0);
+        } else {
+            let from = queue.entries + KEPT_BYTES * u64::from(count);
+            memory::copy(&mut self.machine, queue.entries, from, KEPT_BYTES / 8 * u64::from(rest));
+        }
     }
 
     fn queued_is_kept(&self, place: Place) -> bool {
@@ -312,17 +385,20 @@ impl<M: Machine, T: Trace> Context<M, T> {
     #[track_caller]
     fn queued_enable_array(&mut self, cache: usize, cpu: usize) {
         let this = &self.slabs.caches[cache];
-        let (limit, wanted) = (u64::from(this.limit), this.per_cpu[cpu].entries == 0 && this.slabs() > 1);
-        if !wanted || limit <= 1 {
+        if this.per_cpu[cpu].entries != 0 || this.slabs() < 2 {
             return;
         }
-        if let Ok(entries) = self.kmalloc(8 * limit, Gfp::KERNEL | Gfp::NOWARN | Gfp::NORETRY) {
-            // The general cache may be this one, which has got its array meanwhile.
-            if self.slabs.caches[cache].per_cpu[cpu].entries == 0 {
-                self.slabs.caches[cache].per_cpu[cpu].entries = entries;
-            } else {
-                self.kfree(entries).expect("it was taken just now");
-            }
+        let bytes = KEPT_BYTES * u64::from(this.limit);
+        let Ok(entries) = self.kmalloc(bytes, Gfp::KERNEL | Gfp::NOWARN | Gfp::NORETRY) else { return };
+        let queue = &mut self.slabs.caches[cache].per_cpu[cpu];
+        if queue.entries != 0 {
+            // The general cache is this one, and has got its array meanwhile.
+            self.kfree(entries).expect("it was taken just now");
+            return;
+        }
+        queue.entries = entries;
+        for index in 0..queue.available {
+            store_kept(&mut self.machine, entries, index, queue.front[index as usize % FRONT]);
         }
     }
 
