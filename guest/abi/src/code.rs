@@ -76,7 +76,7 @@ open_code! {
         File = 8 => "file",
         /// A private copy of a file page.
         FileCow = 9 => "file_cow",
-        /// Slots of an arena: VMAs and other kernel objects.
+        /// Slabs: VMAs and other kernel objects.
         Slab = 10 => "slab",
         /// A node of a page-cache index.
         PageCacheNode = 11 => "page_cache_node",

@@ -20,8 +20,9 @@
 //!   back once, to its own cache, by the address it was handed out with. What is wrong is a [`SlabError`]; nothing has
 //!   changed then.
 //! - *Queued* ([`SlabAllocator::Queued`]): each slab has its management, in front of its objects or, for large objects,
-//!   in a general cache. A CPU takes from its array, which is filled and emptied a batch at a time. The first array is in the cache itself and short; the long one comes with
-//!   the cache's second slab: before it there is no look-up to be saved, and small programs do not pay for it.
+//!   in a general cache. A CPU takes from its array, which is filled and emptied a batch at a time. Its first array is
+//!   short and in the cache itself; the long one, with Linux's limit, comes from a general cache together with the second
+//!   slab. Small programs do not pay for it.
 //! - *Freelist* ([`SlabAllocator::Freelist`]): a free object holds the address of the next, a bit an object says which
 //!   are handed out, and each CPU has a slab that it takes from. A chain that was written over is noticed and made anew
 //!   from the bits.
