@@ -166,7 +166,8 @@ mod tests {
                 archive[index] = byte;
             }
             let length = length.index(archive.len() + 1);
-            prop_assert!(Archive::new(&archive[..length]).count() <= 2);
+            // A trailer whose name is damaged is one more file.
+            prop_assert!(Archive::new(&archive[..length]).count() <= 3);
         }
 
         #[test]
