@@ -137,6 +137,19 @@ fn wrong_addresses(kernel: &mut Kernel) -> Outcome {
     refused(again, &["selftest/vmalloc.rs", "selftest/vmalloc.rs", "selftest/vmalloc.rs"])
 }
 
+test!(
+    overrun_ends_in_a_report,
+    "vmalloc/overrun_ends_in_a_report",
+    EAGER.panics("the guard page of the vmalloc area 0x")
+);
+#[expect(unsafe_code, reason = "no probe, which would come back")]
+fn overrun_ends_in_a_report(kernel: &mut Kernel) -> Outcome {
+    let area = kernel.mm.vmalloc(2 * PAGE_SIZE)?;
+    // SAFETY: nothing is mapped there, and the kernel's own fault ends it.
+    unsafe { ((area + 2 * PAGE_SIZE) as *mut u64).write_volatile(1) };
+    Err("the guard page can be written".into())
+}
+
 test!(lazy_frames_come_by_faults, "vmalloc/lazy_frames_come_by_faults", LAZY);
 fn lazy_frames_come_by_faults(kernel: &mut Kernel) -> Outcome {
     let frames = |kernel: &Kernel| kernel.mm.frames.owned(Owner::Vmalloc);
