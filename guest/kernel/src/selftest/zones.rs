@@ -34,6 +34,11 @@ fn zone(kernel: &Kernel, zone: Zone) -> Result<ZoneEntry, Failure> {
     Ok(entries.find(|entry| entry.node == 0 && entry.zone == zone).ok_or("there is no such zone")?)
 }
 
+/// Frames of a zone that requests can still get: in its blocks, and on the CPUs' lists.
+fn left(entry: &ZoneEntry) -> u64 {
+    entry.free + u64::from(entry.pcp_count)
+}
+
 /// Takes all that requests for these zones can get, with ever fewer scruples, and looks at what is left each time: the
 /// table in the documentation of `mm::frame`. `highest` is the index of the highest zone that `flags` allows.
 fn exhaust(kernel: &mut Kernel, zones: &[Zone], flags: Gfp, highest: usize) -> Outcome {
@@ -45,7 +50,7 @@ fn exhaust(kernel: &mut Kernel, zones: &[Zone], flags: Gfp, highest: usize) -> O
     ];
     let mut had = [0; ZONES];
     for (had, &code) in had.iter_mut().zip(zones) {
-        *had = zone(kernel, code)?.free;
+        *had = left(&zone(kernel, code)?);
     }
     let mut hog = Hog::new();
     for (who, gfp, mark) in steps {
@@ -56,14 +61,14 @@ fn exhaust(kernel: &mut Kernel, zones: &[Zone], flags: Gfp, highest: usize) -> O
             let entry = zone(kernel, code)?;
             // One that is smaller than its reserve is for nobody.
             let expected = had.min(mark(entry.watermark[0]) + entry.lowmem_reserve[highest]);
-            ensure!(entry.free == expected, "{who} leaves {} frames in {code:?}, not {expected}", entry.free);
+            ensure!(left(&entry) == expected, "{who} leaves {} frames in {code:?}, not {expected}", left(&entry));
         }
     }
     // Who must not fail gets what is left, one frame after the other.
     ensure!(hog.take(kernel, 0, 0, Gfp::KERNEL | Gfp::NOFAIL | flags), "__GFP_NOFAIL failed with frames left");
     hog.take_all(kernel, Gfp::KERNEL | Gfp::MEMALLOC | flags);
     for &code in zones {
-        ensure_eq!(zone(kernel, code)?.free, 0);
+        ensure_eq!(left(&zone(kernel, code)?), 0);
     }
     // And then nobody gets any: an error, not a hang.
     for gfp in [Gfp::KERNEL, Gfp::ATOMIC, Gfp::KERNEL | Gfp::NOFAIL, Gfp::KERNEL | Gfp::MEMALLOC] {
