@@ -134,7 +134,9 @@ impl Frames {
         }
         self.populated = ZoneList::populated(&self.zones);
         self.managed = self.zones.iter().map(|zone| zone.managed).sum();
-        self.grouping = config.mobility_grouping && self.managed >= TOO_FEW_FOR_GROUPING;
+        // A bitmap has one kind of frames.
+        let sorts = config.allocator == FrameAllocator::Buddy;
+        self.grouping = sorts && config.mobility_grouping && self.managed >= TOO_FEW_FOR_GROUPING;
         for node in 0..MAX_NODES {
             let list = ZoneList::of_node(&self.zones, node, &config.distance);
             for highest in 0..ZONES {

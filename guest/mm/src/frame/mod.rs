@@ -35,8 +35,8 @@
 //! nothing.
 //!
 //! Where to look: `config` and `init` for how RAM becomes zones, `zonelist` and `alloc` for who gets what, `watermark` for
-//! the marks, `address` for the calls that name frames by address, `pcp` for single frames, `store` for the seam to `buddy` and `bitmap`, `steal` and `high_atomic` for migrate types, `mistake` and
-//! `free` for the way back.
+//! the marks, `address` for the calls that name frames by address, `pcp` for single frames, `store` for the seam to
+//! `buddy` and `bitmap`, `steal` and `high_atomic` for migrate types, `mistake` and `free` for the way back.
 
 mod address;
 mod alloc;

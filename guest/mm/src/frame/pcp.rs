@@ -7,8 +7,9 @@
 //!        v spilled `batch` frames at a time to them, when more than `high` are there
 //! ```
 //!
-//! The frames on the lists count as free, are [`PageState::PCP`], and are joined with their buddies only when they are
-//! spilled. A list gives out first what it got last; a refill gives out ascending frames.
+//! The frames on the lists can still be had, but are in no block: MemFree leaves them out, as in Linux. They are
+//! [`PageState::PCP`], and are joined with their buddies only when they are spilled. A list gives out first what it got
+//! last; a refill gives out ascending frames.
 
 use super::{
     Page, PageState,

@@ -1,6 +1,8 @@
 //! Many objects at once.
 
-use super::{CacheId, SlabError};
+use pagelab_abi::code::SlabAllocator;
+
+use super::{CacheId, SlabError, THIS_CPU, cache::FRONT};
 use crate::{
     context::Context,
     frame::{Gfp, OutOfMemory},
@@ -15,6 +17,12 @@ impl<M: Machine, T: Trace> Context<M, T> {
     /// There are not that many; none was taken.
     #[track_caller]
     pub fn kmem_cache_alloc_bulk(&mut self, cache: CacheId, gfp: Gfp, objects: &mut [u64]) -> Result<(), OutOfMemory> {
+        if objects.len() > FRONT
+            && self.slabs.allocator == SlabAllocator::Queued
+            && let Some(index) = self.slabs.find(cache)
+        {
+            self.queued_enable_array(index, THIS_CPU);
+        }
         for taken in 0..objects.len() {
             match self.kmem_cache_alloc(cache, gfp) {
                 Ok(object) => objects[taken] = object,

@@ -191,7 +191,9 @@ impl<M: Machine, T: Trace> Context<M, T> {
                 return Ok(taken.object);
             }
             self.grow(cache, gfp)?;
-            self.queued_enable_array(cache, cpu);
+            if self.slabs.caches[cache].slabs() > 1 {
+                self.queued_enable_array(cache, cpu);
+            }
         }
     }
 
@@ -381,11 +383,12 @@ impl<M: Machine, T: Trace> Context<M, T> {
         }
     }
 
-    /// Gives the CPU an array from the general caches, once the cache has a second slab.
+    /// Gives the CPU an array from the general caches: once the cache has a second slab, or for many objects at once.
+    #[cold]
     #[track_caller]
-    fn queued_enable_array(&mut self, cache: usize, cpu: usize) {
+    pub(super) fn queued_enable_array(&mut self, cache: usize, cpu: usize) {
         let this = &self.slabs.caches[cache];
-        if this.per_cpu[cpu].entries != 0 || this.slabs() < 2 {
+        if this.per_cpu[cpu].entries != 0 {
             return;
         }
         let bytes = KEPT_BYTES * u64::from(this.limit);

@@ -136,7 +136,9 @@ fn pagetypeinfo_is_linux_pagetypeinfo() {
     if theirs().is_err() {
         return;
     }
-    let theirs = theirs().expect("it could be read before");
+    // Linux stops counting a list at 100,000 blocks and writes >100000: such a text says less than ours.
+    let mut texts = (0..100).map(|_| theirs().expect("it could be read before"));
+    let Some(theirs) = texts.find(|text| !text.contains('>')) else { return };
     let ours = rendered(|w| text::pagetypeinfo(w, &zones_by_type(&theirs)));
     // A kernel with CMA has one type more than the guest.
     let column = theirs.lines().find(|line| line.starts_with("Number")).and_then(|line| line.find("         CMA "));
