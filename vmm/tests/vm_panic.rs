@@ -41,7 +41,7 @@ fn a_kernel_panic_says_why_and_where() {
     let beyond = 1u64 << 40;
     let (finished, text) = boot(|vm| overwrite(vm, offset_of!(BootInfo, initramfs_size), &beyond.to_le_bytes()));
     assert_eq!(finished.end, End::Panic);
-    assert!(text.contains("a physical range ends beyond RAM"), "{text}");
+    assert!(text.contains("a physical range ends beyond the direct map"), "{text}");
     assert!(text.contains("guest/kernel/src/machine.rs"), "{text}");
     for section in ["registers (ring 0)", "backtrace", "pagelab_kernel::boot::start"] {
         assert!(text.contains(section), "{section} is missing in\n{text}");

@@ -324,7 +324,7 @@ mod tests {
         let mut views = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'").expect("valid");
         let names: Vec<String> =
             views.query_map([], |row| row.get(0)).expect("runs").map(|name| name.expect("text")).collect();
-        assert_eq!(names.len(), 28);
+        assert_eq!(names.len(), 29);
         for name in names {
             conn.query_row(&format!("SELECT count(*) FROM {name}"), [], |_| Ok(())).expect(&name);
             conn.prepare(&format!("SELECT * FROM {name}")).expect(&name);

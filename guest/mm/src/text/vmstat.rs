@@ -104,20 +104,9 @@ const fn equal(a: &[u8], b: &[u8]) -> bool {
 /// # Errors
 /// The sink's.
 pub fn vmstat(sink: &mut dyn Sink, memory: &MemHeader, zones: &[ZoneEntry], counters: &[u64]) -> fmt::Result {
-    let lru = Lru::of(memory);
     let free = zones.iter().map(|zone| zone.free).fold(0, u64::saturating_add);
     let mut out = Out::new(sink);
-    out.line("nr_free_pages", free);
-    for (name, value) in [
-        ("nr_zone_inactive_anon", lru.inactive_anon),
-        ("nr_zone_active_anon", 0),
-        ("nr_zone_inactive_file", lru.inactive_file),
-        ("nr_zone_active_file", 0),
-        ("nr_zone_unevictable", lru.unevictable),
-        ("nr_zone_write_pending", 0),
-        ("nr_mlock", memory.locked),
-        ("nr_free_cma", 0),
-    ] {
+    for (name, value) in zone_statistics(memory, free) {
         out.line(name, value);
     }
     for (name, value) in node_statistics(memory) {
@@ -129,6 +118,22 @@ pub fn vmstat(sink: &mut dyn Sink, memory: &MemHeader, zones: &[ZoneEntry], coun
     out.line("swap_ra_hit", 0);
     out.line("nr_unstable", 0);
     out.finish()
+}
+
+/// The per-zone counts of pages, in Linux's order, of a part of memory with `free` pages in free blocks.
+pub(super) fn zone_statistics(memory: &MemHeader, free: u64) -> [(&'static str, u64); 9] {
+    let lru = Lru::of(memory);
+    [
+        ("nr_free_pages", free),
+        ("nr_zone_inactive_anon", lru.inactive_anon),
+        ("nr_zone_active_anon", 0),
+        ("nr_zone_inactive_file", lru.inactive_file),
+        ("nr_zone_active_file", 0),
+        ("nr_zone_unevictable", lru.unevictable),
+        ("nr_zone_write_pending", 0),
+        ("nr_mlock", memory.locked),
+        ("nr_free_cma", 0),
+    ]
 }
 
 /// The per-node counts of pages, in Linux's order; nr_kernel_stack is in kilobytes there.

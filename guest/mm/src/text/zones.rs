@@ -7,7 +7,11 @@ use pagelab_abi::{
     snapshot::{self, MemHeader, ORDERS, OWNERS, ZONES, ZoneEntry},
 };
 
-use super::{Sink, memory::Lru, out::Out, vmstat::node_statistics};
+use super::{
+    Sink,
+    out::Out,
+    vmstat::{node_statistics, zone_statistics},
+};
 
 /// What a zone of unknown code is called.
 const UNKNOWN: &str = "?";
@@ -124,18 +128,7 @@ fn levels(out: &mut Out<'_>, zone: &ZoneEntry) {
 
 /// What a zone with memory holds, and what CPUs keep of it.
 fn contents(out: &mut Out<'_>, zone: &ZoneEntry, memory: &MemHeader) {
-    let lru = Lru::of(memory);
-    for (name, value) in [
-        ("nr_free_pages", zone.free),
-        ("nr_zone_inactive_anon", lru.inactive_anon),
-        ("nr_zone_active_anon", 0),
-        ("nr_zone_inactive_file", lru.inactive_file),
-        ("nr_zone_active_file", 0),
-        ("nr_zone_unevictable", lru.unevictable),
-        ("nr_zone_write_pending", 0),
-        ("nr_mlock", memory.locked),
-        ("nr_free_cma", 0),
-    ] {
+    for (name, value) in zone_statistics(memory, zone.free) {
         statistic(out, name, value);
     }
     out.text("\n  pagesets\n    cpu: 0");
