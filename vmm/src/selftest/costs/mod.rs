@@ -78,7 +78,7 @@ pub enum CostError {
 #[derive(Clone, Debug)]
 pub enum Benchmark {
     /// A benchmark of the kernel with the tests.
-    InGuest(Listed),
+    InGuest(Box<Listed>),
     /// [`FAULT`], which the ordinary kernel does.
     Fault,
 }
@@ -86,7 +86,7 @@ pub enum Benchmark {
 impl Benchmark {
     /// All there are, given what the kernel with the tests has.
     pub fn all(listed: Vec<Listed>) -> Vec<Benchmark> {
-        let in_guest = listed.into_iter().filter(Listed::is_benchmark).map(Benchmark::InGuest);
+        let in_guest = listed.into_iter().filter(Listed::is_benchmark).map(Box::new).map(Benchmark::InGuest);
         let mut all: Vec<Benchmark> = in_guest.chain([Benchmark::Fault]).collect();
         all.sort_by(|a, b| a.name().cmp(b.name()));
         all
