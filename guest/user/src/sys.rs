@@ -28,6 +28,8 @@ const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
 const MADV_DONTNEED: usize = 4;
 const MADV_NOHUGEPAGE: usize = 15;
 const MS_ASYNC: usize = 1;
+const O_RDONLY: usize = 0;
+const O_WRONLY: usize = 1;
 const RUSAGE_SELF: usize = 0;
 const MAX_ERRNO: isize = 4095;
 
@@ -75,7 +77,12 @@ pub fn read(fd: i32, bytes: &mut [u8]) -> Result<usize, Errno> {
 
 /// open(2) for reading.
 pub fn open(path: &CStr) -> Result<i32, Errno> {
-    call(SYS_OPEN, [path.as_ptr() as usize, 0, 0, 0, 0, 0]).map(|fd| fd as i32)
+    call(SYS_OPEN, [path.as_ptr() as usize, O_RDONLY, 0, 0, 0, 0]).map(|fd| fd as i32)
+}
+
+/// open(2) for writing to a file that exists.
+pub fn open_to_write(path: &CStr) -> Result<i32, Errno> {
+    call(SYS_OPEN, [path.as_ptr() as usize, O_WRONLY, 0, 0, 0, 0]).map(|fd| fd as i32)
 }
 
 /// close(2).

@@ -110,13 +110,14 @@ pub(super) fn run(vm: Vm, config: &mut RunConfig<'_>, sink: Sender<Input>) -> Re
 
     // The sources end before anything here reads guest memory, or they would count this process's own touches.
     let (tally, failure) = end(sources);
+    let stuck = failure.is_some();
     match (&cause, failure) {
         (_, None) => {}
         (Cause::Guest, Some(error)) => cause = Cause::SourceFailed(error),
         (_, Some(error)) => log::warn!("{error}"),
     }
     told.present(RunBound::End);
-    told.page_tables(&finished.vcpu);
+    told.page_tables(&finished.vcpu, stuck);
     let tsc_hz = tsc_hz.unwrap_or_else(|| config.start.measured_tsc_hz());
     let mut facts = tally.facts;
     facts.push(("cpuid".to_owned(), cpuid.name().to_owned()));

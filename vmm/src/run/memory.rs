@@ -2,6 +2,7 @@
 
 use crossbeam_channel::Sender;
 use kvm_ioctls::VcpuFd;
+use pagelab_abi::layout::PAGE_SHIFT;
 
 use super::config::RunConfig;
 use crate::{
@@ -36,14 +37,22 @@ impl MemoryTeller {
         }
     }
 
-    /// Tells what the guest's page tables hold, if its registers lead to any.
-    pub(super) fn page_tables(&self, vcpu: &VcpuFd) {
+    /// Tells what the guest's page tables hold, if its registers lead to any. Where a source is `stuck`, nobody would answer
+    /// if a table was read that nobody has touched: it is passed over, which loses nothing, since it is all zeros.
+    pub(super) fn page_tables(&self, vcpu: &VcpuFd, stuck: bool) {
         if !self.tables {
             return;
         }
         let cr3 = vcpu.get_sregs().map_err(|error| error.to_string());
         let input = match cr3.and_then(|sregs| tables::cr3(&sregs).map_err(str::to_owned)) {
-            Ok(cr3) => Input::PageTables(tables::read(&self.ram, cr3)),
+            Ok(cr3) => {
+                let there = if stuck { present_ranges(&self.ram).ok() } else { None };
+                let is_there = |gpa: u64| {
+                    let pfn = gpa >> PAGE_SHIFT;
+                    there.as_ref().is_none_or(|ranges| ranges.iter().any(|range| range.contains(&pfn)))
+                };
+                Input::PageTables(tables::read(&self.ram, cr3, is_there))
+            }
             Err(reason) => Input::Fact("page_tables", format!("missing: {reason}")),
         };
         let _ = self.sink.send(input);

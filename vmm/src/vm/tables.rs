@@ -62,17 +62,20 @@ pub fn cr3(sregs: &kvm_sregs) -> Result<u64, &'static str> {
     }
 }
 
-/// Reads the tables behind CR3.
-pub fn read(ram: &Ram, cr3: u64) -> PageTables {
-    read_at_most(ram, cr3, MAX_ENTRIES)
+/// Reads the tables behind CR3, but for those at addresses that are not `there`.
+pub fn read(ram: &Ram, cr3: u64, there: impl Fn(u64) -> bool) -> PageTables {
+    read_at_most(ram, cr3, MAX_ENTRIES, there)
 }
 
-fn read_at_most(ram: &Ram, cr3: u64, limit: usize) -> PageTables {
+fn read_at_most(ram: &Ram, cr3: u64, limit: usize, there: impl Fn(u64) -> bool) -> PageTables {
     let mut tables = PageTables { cr3, ..PageTables::default() };
     let top = Step { level: LEVELS as u32, gpa: 0, index: 0, entry: cr3 }.target();
     let mut seen = HashSet::from([(LEVELS as u32, top)]);
     let mut waiting = VecDeque::from([(LEVELS as u32, top, 0u64)]);
     while let Some((level, table, base)) = waiting.pop_front() {
+        if !there(table) {
+            continue;
+        }
         let Some(bytes) = ram.read(table, PAGE_SIZE as usize) else { continue };
         let (values, _) = bytes.as_chunks::<8>();
         for (index, value) in (0..ENTRIES).zip(values) {
@@ -128,7 +131,7 @@ mod tests {
             (0x4000 + 8 * 8, 0x9002),
             (0x5000 + 510 * 8, 0x8000_0083),
         ]);
-        let tables = read(&ram, 0x1018);
+        let tables = read(&ram, 0x1018, |_| true);
         assert_eq!(
             seen(&tables),
             [
@@ -149,9 +152,9 @@ mod tests {
     fn cycles_and_tables_outside_ram_end() {
         let ram = ram_with(&[(0x1000, 0x1003), (0x1008, 0x000f_ffff_ffff_f003)]);
         // The table is one of each level: two entries each.
-        assert_eq!(read(&ram, 0x1000).entries.len(), 8);
-        assert_eq!(read(&ram, u64::MAX), PageTables { cr3: u64::MAX, ..PageTables::default() });
-        let cut = read_at_most(&ram, 0x1000, 5);
+        assert_eq!(read(&ram, 0x1000, |_| true).entries.len(), 8);
+        assert_eq!(read(&ram, u64::MAX, |_| true), PageTables { cr3: u64::MAX, ..PageTables::default() });
+        let cut = read_at_most(&ram, 0x1000, 5, |_| true);
         assert!(cut.truncated && cut.entries.len() == 5);
     }
 

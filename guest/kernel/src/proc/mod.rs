@@ -63,6 +63,7 @@ pub(crate) enum ProcFile {
     Version,
     // Settings.
     BootId,
+    CompactMemory,
     Hostname,
     MaxMapCount,
     MinFreeKbytes,
@@ -148,6 +149,7 @@ pub(crate) fn render(kernel: &mut Kernel, file: ProcFile, out: &mut dyn Sink) ->
         ProcFile::MmapMinAddr => text::number(out, pagelab_abi::layout::MMAP_MIN_ADDR as i64),
         ProcFile::OsRelease => sysctl::line(out, text::RELEASE),
         ProcFile::OsType => out.put(b"Linux\n"),
+        ProcFile::CompactMemory => text::number(out, 0),
         ProcFile::OvercommitMemory => text::number(out, kernel.mm.commit.mode.value().into()),
         ProcFile::OvercommitRatio => text::number(out, sysctl::OVERCOMMIT_RATIO),
         ProcFile::PidMax => text::number(out, 32768),

@@ -41,6 +41,11 @@ pub(crate) fn store(kernel: &mut Kernel, file: ProcFile, bytes: &[u8]) -> Result
     match file {
         ProcFile::MaxMapCount => kernel.process.space.limits.max_map_count = within(0, i32::MAX.into())? as u32,
         ProcFile::OomScoreAdj => kernel.process.oom_score_adj = within(-1000, 1000)? as i16,
+        ProcFile::CompactMemory => {
+            within(1, 1)?;
+            // What the CPUs keep joins its buddies; nothing is moved yet.
+            kernel.mm.drain_all_pages();
+        }
         ProcFile::OvercommitMemory => {
             kernel.mm.commit.mode = Overcommit::from_value(within(0, 2)? as u32);
         }

@@ -71,6 +71,7 @@ static ENTRIES: &[Entry] = &[
     text("sys/kernel/pid_max", ProcFile::PidMax, 0o444),
     text("sys/kernel/random/boot_id", ProcFile::BootId, 0o444),
     text("sys/kernel/randomize_va_space", ProcFile::RandomizeVaSpace, 0o444),
+    text("sys/vm/compact_memory", ProcFile::CompactMemory, 0o200),
     text("sys/vm/max_map_count", ProcFile::MaxMapCount, 0o644),
     text("sys/vm/min_free_kbytes", ProcFile::MinFreeKbytes, 0o444),
     text("sys/vm/mmap_min_addr", ProcFile::MmapMinAddr, 0o444),

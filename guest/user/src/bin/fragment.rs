@@ -23,7 +23,8 @@ usage: fragment [--fill PERCENT] [--unmovable PERCENT] [--rounds N] [--give-back
 Movable memory is anonymous, in runs of 4 pages; all of it is given back between two fillings. Unmovable memory is what
 pipes hold: what remains of it is in the way of blocks of 2 MiB and cannot be moved out of it. A line is written when
 memory is full and when it is empty: the free pages, the blocks of 2 MiB there are and could be, and how many thousandths
-of the free pages are in smaller blocks (the unusable free space index).
+of the free pages are in smaller blocks (the unusable free space index). Before, /proc/sys/vm/compact_memory is written,
+so that no page lies in a CPU's list.
 ";
 
 /// Pages in a run of movable memory.
@@ -189,11 +190,20 @@ fn state(runs: usize, fixed: usize) -> Result<(&'static mut Movable, &'static mu
     Ok((movable, unmovable))
 }
 
+/// Has the kernel join what its CPUs keep in lists of single pages with the rest: there is no telling blocks of 2 MiB else.
+/// Only root may ask for it.
+fn compact() -> Result<(), Failure> {
+    let file = sys::open_to_write(c"/proc/sys/vm/compact_memory").map_err(Failure::system("open of compact_memory"))?;
+    sys::write(file, b"1").map_err(Failure::system("write to compact_memory"))?;
+    sys::close(file).map_err(Failure::system("close"))
+}
+
 fn blocks() -> Result<Blocks, Failure> {
     Blocks::read().map_err(Failure::system("read of /proc/buddyinfo"))
 }
 
 fn line(out: &mut Output, what: &str, round: usize) -> Result<(), Failure> {
+    compact()?;
     let blocks = blocks()?;
     let (free, whole, unusable) = (blocks.pages(), blocks.whole(HUGE), blocks.unusable_index(HUGE));
     writeln!(out, "{what} {round}: free {free} huge {whole} of {} unusable {unusable}", free >> HUGE)?;
