@@ -20,6 +20,11 @@ impl CallSite {
     /// The call site at this place.
     #[inline]
     pub fn of(location: &'static Location<'static>) -> CallSite {
+        if cfg!(miri) {
+            // Miri gives a place another address each time that somebody asks for it.
+            let file = (location.file().len() as u32) << 24;
+            return CallSite(file ^ location.line() << 8 ^ location.column());
+        }
         CallSite(core::ptr::from_ref(location) as usize as u32)
     }
 }

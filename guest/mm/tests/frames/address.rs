@@ -8,6 +8,9 @@ use pagelab_mm::{
 
 use crate::machine::{Setup, context};
 
+/// RAM where no second zone is needed.
+const RAM: u64 = if cfg!(miri) { 2 << 20 } else { 32 << 20 };
+
 #[test]
 fn addresses_are_the_direct_maps() {
     let mut cx = context(32 << 20);
@@ -25,7 +28,7 @@ fn addresses_are_the_direct_maps() {
 
 #[test]
 fn a_zeroed_page_is_zero_and_not_in_highmem() {
-    let mut cx = Setup { highmem: 8 << 20, ..Setup::new(32 << 20) }.boot();
+    let mut cx = Setup { highmem: RAM / 4, ..Setup::new(RAM) }.boot();
     let first = cx.get_free_page(Gfp::HIGHUSER, Owner::Buffer).expect("plenty is free");
     let pfn = Pfn(((first - PAGE_OFFSET) >> 12) as u32);
     assert!(!cx.frames.is_highmem(pfn));
@@ -37,7 +40,7 @@ fn a_zeroed_page_is_zero_and_not_in_highmem() {
 
 #[test]
 fn exact_sizes_give_the_rest_back() {
-    let mut cx = context(32 << 20);
+    let mut cx = context(RAM);
     let free = cx.frames.free();
     let address = cx.alloc_pages_exact(5 * 4096 + 1, Gfp::KERNEL, Owner::Buffer).expect("plenty is free");
     assert_eq!((cx.frames.free(), cx.frames.owned(Owner::Buffer)), (free - 6, 6));
@@ -53,7 +56,7 @@ fn exact_sizes_give_the_rest_back() {
 
 #[test]
 fn a_split_block_is_single_frames() {
-    let mut cx = context(32 << 20);
+    let mut cx = context(RAM);
     let block = cx.alloc_frames(2, Gfp::HIGHUSER_MOVABLE, Owner::Anon).expect("plenty is free");
     cx.get_frame(block).expect("allocated above");
     assert_eq!(cx.split_page(block).map_err(|error| error.mistake), Err(Mistake::Referenced { refcount: 2 }));

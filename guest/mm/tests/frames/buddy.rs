@@ -9,7 +9,7 @@ use pagelab_mm::{
     machine::{Machine, Pfn},
 };
 
-use crate::machine::{TestContext, context};
+use crate::machine::{SMALL, TestContext, context};
 
 /// The rule that is broken.
 fn rule(error: FreeError) -> Mistake {
@@ -21,6 +21,7 @@ fn check(cx: &TestContext) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn blocks_are_aligned_and_described() {
     let mut cx = context(64 << 20);
     for order in 0..=MAX_ORDER {
@@ -37,6 +38,7 @@ fn blocks_are_aligned_and_described() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn everything_joins_again() {
     let mut cx = context(64 << 20);
     let before: Vec<_> = cx.frames.zone_entries(&cx.machine).collect();
@@ -58,7 +60,7 @@ fn everything_joins_again() {
 
 #[test]
 fn mistakes_change_nothing() {
-    let mut cx = context(16 << 20);
+    let mut cx = context(SMALL);
     let block = cx.alloc_frames(3, Gfp::KERNEL, Owner::Slab).expect("plenty is free");
     let single = cx.alloc_frame(Gfp::USER, Owner::Anon).expect("plenty is free");
     let freed = cx.alloc_frames(2, Gfp::KERNEL, Owner::Slab).expect("plenty is free");
@@ -73,7 +75,7 @@ fn mistakes_change_nothing() {
     assert_eq!(cx.free_frames(Pfn(freed.0 + 3), 0).map_err(rule), Err(Mistake::DoubleFree));
     assert_eq!(cx.free_frames(Pfn(7), 0).map_err(rule), Err(Mistake::Reserved));
     assert_eq!(cx.free_frames(Pfn::NONE, 0).map_err(rule), Err(Mistake::Reserved));
-    assert_eq!(cx.free_frames(Pfn(4096), 0).map_err(rule), Err(Mistake::Foreign));
+    assert_eq!(cx.free_frames(Pfn((SMALL >> 12) as u32), 0).map_err(rule), Err(Mistake::Foreign));
     assert_eq!(cx.free_frames(Pfn(u32::MAX), 0).map_err(rule), Err(Mistake::Foreign));
     assert_eq!(cx.put_frame(freed).map_err(rule), Err(Mistake::DoubleFree));
     assert_eq!(cx.get_frame(Pfn(7)).map_err(rule), Err(Mistake::Reserved));
@@ -96,7 +98,7 @@ fn mistakes_change_nothing() {
 
 #[test]
 fn events_name_the_caller() {
-    let mut cx = context(16 << 20);
+    let mut cx = context(SMALL);
     cx.trace.0.clear();
     let pfn = cx.alloc_frame(Gfp::HIGHUSER_MOVABLE, Owner::Anon).expect("plenty is free");
     let line = line!() - 1;
@@ -112,7 +114,7 @@ fn events_name_the_caller() {
 
 #[test]
 fn zero_means_zero() {
-    let mut cx = context(16 << 20);
+    let mut cx = context(SMALL);
     let pfn = cx.alloc_frames(1, Gfp::KERNEL, Owner::Buffer).expect("plenty is free");
     for frame in [pfn, Pfn(pfn.0 + 1)] {
         cx.machine.frame_mut(frame).0.fill(!0);

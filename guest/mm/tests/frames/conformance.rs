@@ -11,9 +11,16 @@ use pagelab_mm::{
 
 use crate::machine::{Setup, TestContext};
 
-/// 32 MiB under this allocator.
+/// Frames of RAM; Miri needs time for each.
+const RAM: u32 = if cfg!(miri) { 512 } else { 8192 };
+/// A frame of the last zone with many behind it. It may be the bitmap's own.
+const MIDDLE: u32 = RAM / 2;
+/// The largest blocks of which there is one, with one of each smaller order beside it.
+const LARGEST: u8 = if cfg!(miri) { 6 } else { MAX_ORDER };
+
+/// A machine under this allocator.
 fn context(allocator: FrameAllocator) -> TestContext {
-    Setup { allocator, ..Setup::new(32 << 20) }.boot()
+    Setup { allocator, ..Setup::new(u64::from(RAM) << 12) }.boot()
 }
 
 fn check(cx: &TestContext) {
@@ -44,16 +51,18 @@ conformance! {
 
 fn blocks_are_aligned_and_described(allocator: FrameAllocator) {
     let mut cx = context(allocator);
-    for order in (0..=MAX_ORDER).rev() {
+    for order in (0..=LARGEST).rev() {
         let pfn = cx.alloc_frames(order, Gfp::KERNEL, Owner::Buffer).expect("plenty is free");
         assert_eq!(pfn.0 % (1 << order), 0);
         let page = cx.machine.pages()[pfn.index()];
         assert_eq!((page.state, page.order, page.owner), (PageState::USED, order, Owner::Buffer));
         assert_eq!((page.refcount, page.mapcount, page.next, page.prev), (1, 0, 0, 0));
-        check(&cx);
+        if !cfg!(miri) || order == 0 {
+            check(&cx);
+        }
     }
     assert_eq!(cx.alloc_frames(MAX_ORDER + 1, Gfp::KERNEL, Owner::Buffer), Err(OutOfMemory));
-    assert_eq!(cx.frames.owned(Owner::Buffer), 2047);
+    assert_eq!(cx.frames.owned(Owner::Buffer), (2 << LARGEST) - 1);
 }
 
 fn exhaustion_hands_out_each_frame_once(allocator: FrameAllocator) {
@@ -66,8 +75,9 @@ fn exhaustion_hands_out_each_frame_once(allocator: FrameAllocator) {
     taken.dedup();
     assert_eq!(taken.len() as u64, cx.frames.managed());
     // One frame back is one frame to have.
-    cx.free_frames(taken[1000], 0).expect("allocated above");
-    assert_eq!(cx.alloc_frame(gfp, Owner::Anon), Ok(taken[1000]));
+    let one = taken[taken.len() / 4];
+    cx.free_frames(one, 0).expect("allocated above");
+    assert_eq!(cx.alloc_frame(gfp, Owner::Anon), Ok(one));
     assert_eq!(cx.alloc_frame(gfp, Owner::Anon), Err(OutOfMemory));
 }
 
@@ -111,7 +121,7 @@ fn mistakes_change_nothing(allocator: FrameAllocator) {
         (freed, 2, Mistake::DoubleFree),
         (single, 0, Mistake::DoubleFree),
         (Pfn(7), 0, Mistake::Reserved),
-        (Pfn(8192), 0, Mistake::Foreign),
+        (Pfn(RAM), 0, Mistake::Foreign),
     ];
     for (pfn, order, mistake) in expected {
         let error = cx.free_frames(pfn, order).expect_err("a mistake");
@@ -131,14 +141,14 @@ fn counts_are_of_the_largest_blocks(allocator: FrameAllocator) {
         taken.push(pfn);
     }
     // Five frames from a multiple of four on, and 64 from a multiple of 64 on.
-    for pfn in (4096 + 4..4096 + 9).chain(4096 + 128..4096 + 192) {
+    for pfn in (MIDDLE + 4..MIDDLE + 9).chain(MIDDLE + 128..MIDDLE + 192) {
         cx.free_frames(Pfn(pfn), 0).expect("all are allocated");
     }
     cx.drain_all_pages();
-    let entry = cx.frames.zone_entries(&cx.machine).nth(1).expect("DMA32");
+    let entry = cx.frames.zone_entries(&cx.machine).last().expect("a zone");
     assert_eq!(entry.free_blocks, [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]);
     assert_eq!((entry.free, entry.pcp_count), (69, 0));
-    for (order, expected) in [(6, Some(4096 + 128)), (2, Some(4096 + 4)), (0, Some(4096 + 8)), (0, None)] {
+    for (order, expected) in [(6, Some(MIDDLE + 128)), (2, Some(MIDDLE + 4)), (0, Some(MIDDLE + 8)), (0, None)] {
         let got = cx.alloc_frames(order, Gfp::MEMALLOC | Gfp::KERNEL, Owner::Anon);
         assert_eq!(got.ok(), expected.map(Pfn), "order {order}");
     }
@@ -148,12 +158,12 @@ fn counts_are_of_the_largest_blocks(allocator: FrameAllocator) {
 fn drained_lists_make_blocks(allocator: FrameAllocator) {
     let mut cx = context(allocator);
     while cx.alloc_frame(Gfp::MEMALLOC | Gfp::KERNEL, Owner::Anon).is_ok() {}
-    for pfn in 4096..4096 + 16 {
+    for pfn in MIDDLE + 16..MIDDLE + 32 {
         cx.free_frames(Pfn(pfn), 0).expect("all are allocated");
     }
     let gfp = Gfp::MEMALLOC | Gfp::KERNEL;
     assert_eq!(cx.alloc_frames(4, gfp | Gfp::NORETRY, Owner::Anon), Err(OutOfMemory));
-    assert_eq!(cx.alloc_frames(4, gfp, Owner::Anon), Ok(Pfn(4096)));
+    assert_eq!(cx.alloc_frames(4, gfp, Owner::Anon), Ok(Pfn(MIDDLE + 16)));
     check(&cx);
 }
 

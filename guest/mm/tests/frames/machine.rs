@@ -100,6 +100,9 @@ impl Trace for Events {
     }
 }
 
+/// Bytes of RAM where a few MiB do; Miri needs time for each frame.
+pub(crate) const SMALL: u64 = if cfg!(miri) { 2 << 20 } else { 16 << 20 };
+
 pub(crate) type TestContext = Context<Memory, Events>;
 
 /// A machine's memory and how it is managed.

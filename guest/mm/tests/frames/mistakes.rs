@@ -6,7 +6,7 @@ use pagelab_mm::{
     machine::{Machine, Pfn},
 };
 
-use crate::machine::{TestContext, context};
+use crate::machine::{SMALL, TestContext, context};
 
 /// The text of a mistake, without the directories of the places.
 fn text(cx: &TestContext, error: FreeError) -> String {
@@ -15,7 +15,7 @@ fn text(cx: &TestContext, error: FreeError) -> String {
 
 #[test]
 fn a_double_free_names_who_freed_before() {
-    let mut cx = context(16 << 20);
+    let mut cx = context(SMALL);
     let pfn = cx.alloc_frames(2, Gfp::KERNEL, Owner::Slab).expect("plenty is free");
     cx.free_frames(pfn, 2).expect("allocated above");
     let line = line!() - 1;
@@ -31,7 +31,7 @@ fn a_double_free_names_who_freed_before() {
 
 #[test]
 fn a_single_frame_on_a_cpus_list_is_free() {
-    let mut cx = context(16 << 20);
+    let mut cx = context(SMALL);
     let pfn = cx.alloc_frame(Gfp::KERNEL, Owner::Slab).expect("plenty is free");
     let errors = [(); 2].map(|()| cx.put_frame(pfn).err());
     let [None, Some(error)] = errors else { panic!("freed once: {errors:?}") };
@@ -43,7 +43,7 @@ fn a_single_frame_on_a_cpus_list_is_free() {
 
 #[test]
 fn a_wrong_order_names_who_allocated() {
-    let mut cx = context(16 << 20);
+    let mut cx = context(SMALL);
     let pfn = cx.alloc_frames(2, Gfp::KERNEL, Owner::Slab).expect("plenty is free");
     let line = line!() - 1;
     let error = cx.free_frames(pfn, 3).expect_err("it has order 2");
@@ -62,7 +62,7 @@ fn a_wrong_order_names_who_allocated() {
 
 #[test]
 fn foreign_and_reserved_frames_have_no_first_place() {
-    let mut cx = context(16 << 20);
+    let mut cx = context(SMALL);
     let foreign = cx.free_frames(Pfn(1 << 20), 0).expect_err("beyond RAM");
     assert!(text(&cx, foreign).starts_with("frame 0x100000 is of no zone; order 0; called from "));
     let reserved = cx.free_frames(Pfn(7), 1).expect_err("reserved at boot");
@@ -73,7 +73,7 @@ fn foreign_and_reserved_frames_have_no_first_place() {
 
 #[test]
 fn others_keep_a_frame() {
-    let mut cx = context(16 << 20);
+    let mut cx = context(SMALL);
     let pfn = cx.alloc_frame(Gfp::KERNEL, Owner::File).expect("plenty is free");
     cx.get_frame(pfn).expect("allocated above");
     let error = cx.free_frames(pfn, 0).expect_err("another reference");

@@ -58,6 +58,7 @@ fn the_first_request_of_a_type_claims_whole_pageblocks() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "all of memory in single frames, for which Miri needs minutes")]
 fn a_small_hole_is_used_without_its_pageblock() {
     let mut cx = context();
     take_all(&mut cx, Gfp::HIGHUSER_MOVABLE);
@@ -74,6 +75,7 @@ fn a_small_hole_is_used_without_its_pageblock() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "all of memory in single frames, for which Miri needs minutes")]
 fn a_pageblock_half_free_is_claimed() {
     let mut cx = context();
     take_all(&mut cx, Gfp::HIGHUSER_MOVABLE);
@@ -87,6 +89,7 @@ fn a_pageblock_half_free_is_claimed() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "all of memory in single frames, for which Miri needs minutes")]
 fn unmovable_contents_of_a_movable_pageblock_are_alike() {
     let mut cx = context();
     // Grouping in vain: all of memory is unmovable, then one pageblock is given back, to become Movable.
@@ -105,6 +108,7 @@ fn unmovable_contents_of_a_movable_pageblock_are_alike() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "all of memory in single frames, for which Miri needs minutes")]
 fn a_movable_request_takes_the_smallest_block_of_others() {
     let mut cx = context();
     take_all(&mut cx, Gfp::KERNEL);
@@ -121,6 +125,7 @@ fn a_movable_request_takes_the_smallest_block_of_others() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "all of memory in single frames, for which Miri needs minutes")]
 fn fallbacks_have_an_order() {
     let mut cx = context();
     take_all(&mut cx, Gfp::KERNEL);
@@ -177,6 +182,7 @@ fn dma32(cx: &TestContext) -> ZoneEntry {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn who_cannot_wait_gets_a_reserve_of_blocks() {
     let mut cx = large();
     let first = cx.alloc_frames(3, Gfp::ATOMIC, Owner::Buffer).expect("plenty is free");
@@ -199,6 +205,7 @@ fn who_cannot_wait_gets_a_reserve_of_blocks() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn the_reserve_is_given_back_before_others_fail() {
     let mut cx = large();
     let kept = cx.alloc_frames(3, Gfp::ATOMIC, Owner::Buffer).expect("plenty is free");

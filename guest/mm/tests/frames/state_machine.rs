@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// Steps in a history that is shrunk.
-const STEPS: usize = 500;
+const STEPS: usize = if cfg!(miri) { 25 } else { 500 };
 /// Such histories.
 const HISTORIES: u32 = if cfg!(miri) { 1 } else { 60 };
 /// Steps of the long histories, together.
-const LONG_STEPS: u32 = if cfg!(miri) { 400 } else { 1_000_000 };
+const LONG_STEPS: u32 = if cfg!(miri) { 100 } else { 1_000_000 };
 /// Steps of one of them.
-const LONG_HISTORY: u32 = if cfg!(miri) { 50 } else { 10_000 };
+const LONG_HISTORY: u32 = if cfg!(miri) { 25 } else { 10_000 };
 
 /// Times the usual number of cases.
 fn soak() -> u32 {
@@ -62,22 +62,24 @@ fn gfp() -> impl Strategy<Value = Gfp> {
 }
 
 const PAGE: u64 = 4096;
+/// Machines are this many times smaller under Miri, and so in zone DMA alone.
+const SMALLER: u64 = if cfg!(miri) { 16 } else { 1 };
 
 /// RAM in ranges around the boundary of DMA and DMA32, on up to three nodes.
 fn setups() -> impl Strategy<Value = Setup> {
-    let ram = prop::collection::vec((3000u64..5000, 1u64..1200, 0u8..3), 1..5);
-    let reserved = prop::collection::vec((3000u64..5500, 1u64..100), 0..5);
+    let ram = prop::collection::vec((3000 / SMALLER..5000 / SMALLER, 1..1200 / SMALLER, 0u8..3), 1..5);
+    let reserved = prop::collection::vec((3000 / SMALLER..5500 / SMALLER, 1..100 / SMALLER), 0..5);
     let parts = (0u64..3, 0u64..3, any::<bool>(), any::<bool>());
     (ram, reserved, parts).prop_map(|(ram, reserved, (highmem, movable, grouping, bitmap))| {
         let ram: Vec<_> = ram.into_iter().map(|(at, frames, node)| (at * PAGE, (at + frames) * PAGE, node)).collect();
         // A bitmap needs a frame that the direct map has.
-        let (low, bitmap_frames) = ((1000 * PAGE, 1040 * PAGE, 0), if bitmap { 40 } else { 0 });
+        let (low, bitmap_frames) = ((1000 / SMALLER * PAGE, 1040 / SMALLER * PAGE, 0), if bitmap { 40 } else { 0 });
         Setup {
             ram: if bitmap_frames > 0 { [vec![low], ram].concat() } else { ram },
             reserved: reserved.into_iter().map(|(at, n)| (at * PAGE, (at + n) * PAGE, Owner::Boot)).collect(),
             distance: [[10, 30, 20, 20], [30, 10, 15, 20], [20, 15, 10, 20], [20, 20, 20, 10]],
-            highmem: highmem * 300 * PAGE,
-            movable: movable * 1100 * PAGE,
+            highmem: highmem * 300 / SMALLER * PAGE,
+            movable: movable * 1100 / SMALLER * PAGE,
             grouping,
             allocator: if bitmap { FrameAllocator::Bitmap } else { FrameAllocator::Buddy },
         }
@@ -210,7 +212,7 @@ impl Random {
 
 /// A machine with enough RAM for grouping, reserved ranges here and there.
 fn setup_of(number: u32, random: &mut Random) -> Setup {
-    const M: u64 = 1 << 20;
+    const M: u64 = (1 << 20) / SMALLER;
     let ram = match number % 3 {
         0 => vec![(0, 36 * M, 0)],
         1 => vec![(0, 18 * M, 0), (18 * M, 34 * M, 1)],
@@ -221,8 +223,8 @@ fn setup_of(number: u32, random: &mut Random) -> Setup {
         ram,
         reserved: (0..6)
             .map(|_| {
-                let start = random.below(9000) * PAGE;
-                (start, start + (1 + random.below(60)) * PAGE, Owner::Boot)
+                let start = random.below(9000 / SMALLER) * PAGE;
+                (start, start + (1 + random.below(60 / SMALLER)) * PAGE, Owner::Boot)
             })
             .collect(),
         distance: [[10, 30, 20, 20], [30, 10, 15, 20], [20, 15, 10, 20], [20, 20, 20, 10]],

@@ -28,6 +28,7 @@ fn exhaust(cx: &mut TestContext, gfp: Gfp) -> Vec<Pfn> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn boot_touches_block_heads_only() {
     let cx = context(64 << 20);
     let touched = cx.machine.pages().iter().filter(|page| page.state != PageState::TAIL).count() as u64;
@@ -113,6 +114,7 @@ fn requests_fall_back_and_leave_the_reserves() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large machines take Miri minutes")]
 fn the_smallest_guest_lives_in_zone_dma() {
     let mut cx = context(16 << 20);
     assert_eq!(cx.frames.zone_entries(&cx.machine).count(), 1);

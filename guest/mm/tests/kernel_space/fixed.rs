@@ -12,10 +12,9 @@ use pagelab_mm::{
     sim::{SimContext, new_context_with_highmem},
 };
 
-use crate::{PAGE, check, machine};
+use crate::{PAGE, RAM, check, machine};
 
-const RAM: u64 = 16 << 20;
-const HIGH: u64 = 4 << 20;
+const HIGH: u64 = RAM / 4;
 
 /// Frames that only page tables reach, each with its number in its first word.
 pub(crate) fn high_frames(cx: &mut SimContext, count: usize) -> Vec<Pfn> {
@@ -138,7 +137,7 @@ fn a_stale_address_is_told_by_who_had_it() {
 #[test]
 fn a_slot_used_again_shows_the_new_frame() {
     let mut cx = new_context_with_highmem(RAM, HIGH);
-    for pfn in high_frames(&mut cx, 50) {
+    for pfn in high_frames(&mut cx, if cfg!(miri) { 5 } else { 50 }) {
         let address = cx.kmap_local(pfn).expect("a slot");
         assert_eq!(cx.machine.read_word(address), Ok(pfn.0.into()));
         cx.machine.write_word(address + 8, 1).expect("mapped");
@@ -207,11 +206,12 @@ fn programs_run_in_highmem() {
         space::{AddressSpace, MmapRequest, map, prot},
     };
     let mut cx = new_context_with_highmem(RAM, HIGH);
+    let pages = if cfg!(miri) { 4 } else { 64 };
     let mut space = AddressSpace::new(&mut cx, 1).expect("a top table");
     let flags = map::PRIVATE | map::ANONYMOUS;
-    let request = MmapRequest { length: 64 * PAGE, prot: prot::READ | prot::WRITE, flags, ..MmapRequest::default() };
+    let request = MmapRequest { length: pages * PAGE, prot: prot::READ | prot::WRITE, flags, ..MmapRequest::default() };
     let area = space.mmap(&mut cx, &request).expect("room");
-    for page in 0..64 {
+    for page in 0..pages {
         let address = area + page * PAGE;
         let fault = Fault { address, access: Access::Write, user: true };
         let pfn = handle(&mut cx, &mut space, fault).pfn;
@@ -219,8 +219,8 @@ fn programs_run_in_highmem() {
         assert_eq!(cx.machine.load(space.tables.root, address), Ok(0));
         cx.machine.store(space.tables.root, address, page).expect("mapped");
     }
-    assert_eq!(cx.kernel.counts.kmap_local, 64, "each frame is cleared through a slot");
-    space.munmap(&mut cx, area, 64 * PAGE).expect("mapped");
+    assert_eq!(cx.kernel.counts.kmap_local, pages, "each frame is cleared through a slot");
+    space.munmap(&mut cx, area, pages * PAGE).expect("mapped");
     space.destroy(&mut cx);
     check(&mut cx);
 }

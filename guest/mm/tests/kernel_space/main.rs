@@ -10,6 +10,10 @@ mod random;
 use pagelab_mm::sim::{SimContext, add_kernel_space, new_context};
 
 const PAGE: u64 = 4096;
+/// RAM of a machine; Miri needs time for each frame.
+const RAM: u64 = if cfg!(miri) { 2 << 20 } else { 16 << 20 };
+/// RAM where all of it is taken.
+const LITTLE: u64 = if cfg!(miri) { 2 << 20 } else { 4 << 20 };
 
 /// A machine with so much RAM and the kernel's own virtual memory.
 fn machine(ram_bytes: u64) -> SimContext {

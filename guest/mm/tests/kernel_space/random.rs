@@ -12,12 +12,12 @@ use pagelab_mm::{
 };
 
 use crate::{
-    PAGE, check, machine,
+    LITTLE, PAGE, check, machine,
     model::{Area, Content, Kind, Model},
 };
 
 /// Steps of a history, of which there are four.
-const STEPS: u64 = if cfg!(miri) { 400 } else { 100_000 };
+const STEPS: u64 = if cfg!(miri) { 30 } else { 100_000 };
 /// With fewer free frames than this a request may fail.
 const SCARCE: u64 = 200;
 /// Areas above which more are unmapped than made.
@@ -60,7 +60,7 @@ struct World {
 
 impl World {
     fn new(seed: u64, lazy: bool) -> World {
-        let mut cx = machine(4 << 20);
+        let mut cx = machine(LITTLE);
         cx.kernel.lazy = lazy;
         let at_start = cx.frames.free() + cx.frames.owned(Owner::PageTable);
         let frames = (0..FRAMES)

@@ -8,11 +8,13 @@ use pagelab_mm::{
     trace::Trace,
 };
 
+use crate::model::RAM;
+
 const BOTH: [SlabAllocator; 2] = [SlabAllocator::Queued, SlabAllocator::Freelist];
 
 /// A machine with one cache of 200-byte objects, one object of which is at 200 bytes to its right red zone.
 fn machine(allocator: SlabAllocator, debug: SlabDebug) -> (SimContext, CacheId) {
-    let mut cx = new_context(16 << 20);
+    let mut cx = new_context(RAM);
     cx.slabs.configure(allocator, debug);
     let cache = cx.kmem_cache_create("victim", 200, 0, CacheFlags::empty(), None).expect("possible");
     (cx, cache)
@@ -155,7 +157,7 @@ fn what_was_damaged_at_random_is_what_was_reported() {
         let (mut cx, cache) = machine(allocator, SlabDebug::all());
         let (mut random, mut injected) = (0x1234_5678_9abc_def0_u64, 0);
         let mut objects = Vec::new();
-        let rounds = if cfg!(miri) { 60 } else { 20_000 };
+        let rounds = if cfg!(miri) { 40 } else { 20_000 };
         for round in 0..rounds {
             random ^= random << 13;
             random ^= random >> 7;

@@ -11,10 +11,12 @@ use pagelab_mm::{
     slab::CacheFlags,
 };
 
+use crate::model::RAM;
+
 #[test]
 fn every_step_of_a_cache_is_told_in_order() {
     for allocator in [SlabAllocator::Queued, SlabAllocator::Freelist] {
-        let mut cx = new_context(16 << 20);
+        let mut cx = new_context(RAM);
         cx.slabs.configure(allocator, SlabDebug::empty());
         let cache = cx.kmem_cache_create("told", 256, 0, CacheFlags::empty(), None).expect("possible");
         let id = name::FIRST_CACHE + cache.number() as u32;
@@ -36,7 +38,7 @@ fn every_step_of_a_cache_is_told_in_order() {
 
 #[test]
 fn kmalloc_tells_what_was_asked_for_and_what_it_took() {
-    let mut cx = new_context(16 << 20);
+    let mut cx = new_context(RAM);
     let address = cx.kmalloc(100, Gfp::KERNEL).expect("plenty");
     let event = *cx.trace.slabs.last().expect("it is told");
     assert_eq!((event.op, event.address), (SlabOp::Alloc, address));

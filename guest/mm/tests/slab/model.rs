@@ -12,14 +12,17 @@ use pagelab_mm::{
     trace::NoTrace,
 };
 
+/// RAM of a machine; Miri needs time for each frame.
+pub(crate) const RAM: u64 = if cfg!(miri) { 2 << 20 } else { 16 << 20 };
+
 pub(crate) type Cx = Context<SimMachine, NoTrace>;
 
-/// Each implementation, with each set of checks that is worth a run of its own.
+/// Each implementation, with each set of checks that is worth a run of its own; under Miri with none and with all.
 pub(crate) fn every_kind() -> impl Iterator<Item = (SlabAllocator, SlabDebug)> {
     let checks = [SlabDebug::empty(), SlabDebug::RED_ZONE, SlabDebug::POISON | SlabDebug::TRACK, SlabDebug::all()];
-    [SlabAllocator::Queued, SlabAllocator::Freelist]
-        .into_iter()
-        .flat_map(move |allocator| checks.into_iter().map(move |debug| (allocator, debug)))
+    [SlabAllocator::Queued, SlabAllocator::Freelist].into_iter().flat_map(move |allocator| {
+        checks.into_iter().step_by(if cfg!(miri) { 3 } else { 1 }).map(move |debug| (allocator, debug))
+    })
 }
 
 /// A machine with this much RAM whose caches are of a kind.

@@ -7,7 +7,10 @@ use pagelab_mm::{
     slab::CacheFlags,
 };
 
-use crate::model::{Cx, context, every_kind};
+use crate::model::{Cx, RAM, context, every_kind};
+
+/// RAM where all of it is taken: 96 frames but for the first MiB, or many.
+const LITTLE: u64 = if cfg!(miri) { 352 << 12 } else { RAM };
 
 /// Takes every frame there is, also what only those get who cannot wait.
 fn exhaust(cx: &mut Cx) -> Vec<pagelab_mm::machine::Pfn> {
@@ -17,7 +20,7 @@ fn exhaust(cx: &mut Cx) -> Vec<pagelab_mm::machine::Pfn> {
 #[test]
 fn so_many_elements_are_there_when_memory_has_run_out() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
+        let mut cx = context(LITTLE, kind);
         let cache = cx.kmem_cache_create("pooled", 1000, 0, CacheFlags::empty(), None).expect("possible");
         for source in [Source::Cache(cache), Source::Kmalloc(3000), Source::Frames(1)] {
             let mut pool = cx.mempool_create(7, source).expect("plenty");
@@ -52,7 +55,7 @@ fn so_many_elements_are_there_when_memory_has_run_out() {
 #[test]
 fn an_element_is_given_back_once_and_to_its_pool() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
+        let mut cx = context(LITTLE, kind);
         for source in [Source::Kmalloc(64), Source::Frames(0)] {
             let mut pool = cx.mempool_create(2, source).expect("plenty");
             let hoard = exhaust(&mut cx);
@@ -76,7 +79,7 @@ fn an_element_is_given_back_once_and_to_its_pool() {
 #[test]
 fn a_pool_grows_and_shrinks_and_fails_whole() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
+        let mut cx = context(RAM, kind);
         let free = cx.frames.free();
         let mut pool = cx.mempool_create(4, Source::Frames(2)).expect("plenty");
         cx.mempool_resize(&mut pool, 30).expect("plenty");

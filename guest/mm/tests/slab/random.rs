@@ -7,12 +7,12 @@ use pagelab_mm::{
     slab::{CACHES, Mistake},
 };
 
-use crate::model::{Cx, Model, context, every_kind};
+use crate::model::{Cx, Model, RAM, context, every_kind};
 
 /// Operations of one kind of allocator.
 fn operations() -> u64 {
     let soak = std::env::var("PAGELAB_SOAK").ok().and_then(|n| n.parse().ok()).unwrap_or(1u64);
-    if cfg!(miri) { 150 } else { 160_000 * soak.max(1) }
+    if cfg!(miri) { 40 } else { 160_000 * soak.max(1) }
 }
 
 /// xorshift64*: the same numbers in every run.
@@ -202,7 +202,7 @@ impl World {
 #[test]
 fn any_history_keeps_objects_apart_and_whole() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
+        let mut cx = context(RAM, kind);
         let caches = SHAPES.map(|(name, size, align, made)| Model::new(&mut cx, name, size, align, made));
         let mut world =
             World { cx, caches: Vec::from(caches), large: Vec::new(), hoard: Vec::new(), mistakes: 0, refused: 0 };

@@ -6,19 +6,21 @@ use pagelab_mm::{
     slab::{CacheFlags, CreateError, Mistake, ReallocError, ZERO_SIZE_PTR, memory},
 };
 
-use crate::model::{Model, context, every_kind};
+use crate::model::{Model, RAM, context, every_kind};
 
+/// The largest size that is asked for.
+const LARGE: u64 = if cfg!(miri) { 1 << 18 } else { 1 << 20 };
 const PLAIN: (SlabAllocator, SlabDebug) = (SlabAllocator::Queued, SlabDebug::empty());
 
 #[test]
 fn objects_begin_where_their_alignment_says() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
+        let mut cx = context(RAM, kind);
         for (name, size, align, expected) in
             [("a", 24, 0, 8), ("b", 24, 32, 32), ("c", 100, 128, 128), ("d", 3000, 1024, 1024)]
         {
             let cache = cx.kmem_cache_create(name, size, align, CacheFlags::empty(), None).expect("possible");
-            for _ in 0..50 {
+            for _ in 0..if cfg!(miri) { 5 } else { 50 } {
                 let object = cx.kmem_cache_alloc(cache, Gfp::KERNEL).expect("plenty");
                 assert!(object.is_multiple_of(expected), "{name} {object:#x}");
             }
@@ -32,7 +34,7 @@ fn objects_begin_where_their_alignment_says() {
 
 #[test]
 fn a_cache_that_cannot_be_is_refused() {
-    let mut cx = context(16 << 20, PLAIN);
+    let mut cx = context(RAM, PLAIN);
     for (size, align) in [(0, 0), (64, 3), (64, 8192), (1 << 20, 0), (u32::MAX, 0)] {
         let result = cx.kmem_cache_create("impossible", size, align, CacheFlags::empty(), None);
         assert_eq!(result, Err(CreateError::Impossible), "{size} {align}");
@@ -45,7 +47,7 @@ fn a_cache_that_cannot_be_is_refused() {
 
 #[test]
 fn slabs_have_colours() {
-    let mut cx = context(16 << 20, PLAIN);
+    let mut cx = context(RAM, PLAIN);
     // Three objects of 1216 bytes leave 448 bytes, most of it room for six steps of a cache line.
     let cache = cx.kmem_cache_create("coloured", 1216, 64, CacheFlags::empty(), None).expect("possible");
     let objects: Vec<u64> = (0..40).map(|_| cx.kmem_cache_alloc(cache, Gfp::KERNEL).expect("plenty")).collect();
@@ -59,12 +61,13 @@ fn slabs_have_colours() {
 #[test]
 fn an_empty_slab_goes_when_it_is_not_needed_and_shrink_takes_the_rest() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
+        let mut cx = context(RAM, kind);
         let free = cx.frames.free();
         let mut cache = Model::new(&mut cx, "shrunk", 256, 0, false);
-        let objects: Vec<u64> = (0..600).map(|n| cache.take(&mut cx, n).expect("plenty")).collect();
+        let count = if cfg!(miri) { 240 } else { 600 };
+        let objects: Vec<u64> = (0..count).map(|n| cache.take(&mut cx, n).expect("plenty")).collect();
         let slabs = cx.slabs.slabs(cache.id);
-        assert!(slabs >= 600 * 256 / 4096, "{slabs}");
+        assert!(u64::from(slabs) >= count * 256 / 4096, "{slabs}");
         for object in objects {
             cache.give(&mut cx, object).expect("it is handed out");
         }
@@ -88,7 +91,7 @@ fn an_empty_slab_goes_when_it_is_not_needed_and_shrink_takes_the_rest() {
 #[test]
 fn a_destroyed_cache_is_one_no_more() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
+        let mut cx = context(RAM, kind);
         let mut cache = Model::new(&mut cx, "gone", 128, 0, false);
         let id = cache.id;
         let object = cache.take(&mut cx, 1).expect("plenty");
@@ -109,12 +112,13 @@ fn a_destroyed_cache_is_one_no_more() {
 #[test]
 fn a_leak_report_names_every_object() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
+        let mut cx = context(RAM, kind);
         let mut cache = Model::new(&mut cx, "leaky", 72, 0, false);
-        for n in 0..300 {
+        let (count, leaked) = if cfg!(miri) { (60, 20) } else { (300, 100) };
+        for n in 0..count {
             cache.take(&mut cx, n).expect("plenty");
         }
-        while cache.live.len() > 100 {
+        while cache.live.len() > leaked {
             let object = cache.pick(cache.live.len() as u64 * 0x9e37_79b9).expect("some are left");
             cache.give(&mut cx, object).expect("it is handed out");
         }
@@ -122,7 +126,10 @@ fn a_leak_report_names_every_object() {
         cx.for_each_object(cache.id, |object, _| left.push(object));
         left.sort_unstable();
         assert_eq!(left, cache.live.keys().copied().collect::<Vec<_>>());
-        assert_eq!(cx.kmem_cache_destroy(cache.id).expect_err("leaks").mistake, Mistake::Leak { objects: 100 });
+        assert_eq!(
+            cx.kmem_cache_destroy(cache.id).expect_err("leaks").mistake,
+            Mistake::Leak { objects: leaked as u32 }
+        );
         cache.finish(&mut cx);
     }
 }
@@ -130,8 +137,8 @@ fn a_leak_report_names_every_object() {
 #[test]
 fn kmalloc_has_every_size() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
-        for bytes in [1, 8, 9, 64, 65, 96, 97, 128, 192, 193, 256, 4095, 4096, 8192, 8193, 100_000, 1 << 20] {
+        let mut cx = context(RAM, kind);
+        for bytes in [1, 8, 9, 64, 65, 96, 97, 128, 192, 193, 256, 4095, 4096, 8192, 8193, 100_000, LARGE] {
             let address = cx.kmalloc(bytes, Gfp::KERNEL).expect("plenty");
             let usable = cx.ksize(address).expect("it is handed out");
             assert!(usable >= bytes && usable < 2 * bytes.max(8), "{bytes} {usable}");
@@ -154,7 +161,7 @@ fn kmalloc_has_every_size() {
 #[test]
 fn krealloc_keeps_contents_and_refuses_what_is_free() {
     for kind in every_kind() {
-        let mut cx = context(16 << 20, kind);
+        let mut cx = context(RAM, kind);
         let mut address = cx.krealloc(0, 8, Gfp::KERNEL).expect("a kmalloc");
         memory::store(&mut cx.machine, address, 42);
         for bytes in [16, 100, 5000, 8192, 30_000, 3] {
