@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// Steps in a history that is shrunk.
-const STEPS: usize = if cfg!(miri) { 25 } else { 500 };
+const STEPS: usize = if cfg!(miri) { 10 } else { 500 };
 /// Such histories.
 const HISTORIES: u32 = if cfg!(miri) { 1 } else { 60 };
 /// Steps of the long histories, together.
-const LONG_STEPS: u32 = if cfg!(miri) { 100 } else { 1_000_000 };
+const LONG_STEPS: u32 = if cfg!(miri) { 40 } else { 1_000_000 };
 /// Steps of one of them.
-const LONG_HISTORY: u32 = if cfg!(miri) { 25 } else { 10_000 };
+const LONG_HISTORY: u32 = if cfg!(miri) { 10 } else { 10_000 };
 
 /// Times the usual number of cases.
 fn soak() -> u32 {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Steps of a history, of which there are four.
-const STEPS: u64 = if cfg!(miri) { 30 } else { 100_000 };
+const STEPS: u64 = if cfg!(miri) { 12 } else { 100_000 };
 /// With fewer free frames than this a request may fail.
 const SCARCE: u64 = 200;
 /// Areas above which more are unmapped than made.
