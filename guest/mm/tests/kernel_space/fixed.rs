@@ -182,8 +182,8 @@ fn contents_are_the_same_wherever_a_frame_is() {
         cx.zero_frame(to);
         assert!(cx.machine.physical(to).0.iter().all(|&word| word == 0));
     }
-    cx.machine.write_physical(0x20_0000, b"from the initramfs");
-    cx.copy_bytes(high[0], 100, 0x20_0005, 13);
+    cx.machine.write_physical(0x8_0000, b"from the initramfs");
+    cx.copy_bytes(high[0], 100, 0x8_0005, 13);
     let mut bytes = [0; 13];
     cx.read_frame(high[0], 100, &mut bytes);
     assert_eq!(&bytes, b"the initramfs");
