@@ -18,7 +18,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE", default_value = "64M")]
     memory: String,
     /// Times that memory is filled again.
-    #[arg(long, value_name = "N", default_value_t = 7)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: u32,
     /// Where the plot goes, as SVG.
     #[arg(long, value_name = "FILE")]

@@ -15,9 +15,9 @@ use pagelab_user::{
 
 const HELP: &str = "\
 usage: fragment [--fill PERCENT] [--unmovable PERCENT] [--rounds N] [--give-back PERCENT] [--seed S]
-  --fill PERCENT       of the memory that is free at the start, in use from then on, 1 to 90 (70)
+  --fill PERCENT       of the memory that is free at the start, in use from then on, 1 to 90 (55)
   --unmovable PERCENT  of what is in use at last that cannot be moved, 0 to 50 (6): it grows with each round
-  --rounds N           how often memory is filled again after the first time, 0 to 1000 (7)
+  --rounds N           how often memory is filled again after the first time, 0 to 1000 (5)
   --give-back PERCENT  of the unmovable memory that is given back between two fillings, 0 to 100 (30)
   --seed S             chooses what is given back, and what is taken (1)
 Movable memory is anonymous, in runs of 4 pages; all of it is given back between two fillings. Unmovable memory is what
@@ -120,7 +120,7 @@ impl Unmovable {
 }
 
 fn run(options: &mut Options, out: &mut Output) -> Result<u8, Failure> {
-    let (mut fill, mut percent, mut rounds, mut give_back, mut seed) = (70, 6, 7, 30, 1);
+    let (mut fill, mut percent, mut rounds, mut give_back, mut seed) = (55, 6, 5, 30, 1);
     while let Some(option) = arguments::next(options)? {
         match option {
             "fill" => fill = arguments::number(options, "--fill", 1, 90)?,
