@@ -68,7 +68,9 @@ packaged() {
             return 0
         fi
     done
-    die "/$1 is neither installed nor in $root; delete $cache to fetch it again"
+    # It was installed when the rig was made, and has been removed since.
+    rm -f "$root"/.[a-z]*
+    die "/$1 is neither installed nor in $root any more; start this again, and it is fetched"
 }
 
 # with_libraries COMMAND...: runs an unpacked program with the libraries unpacked beside it.
