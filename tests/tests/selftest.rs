@@ -20,6 +20,9 @@ fn group(name: &str, options: &[&str]) {
     let result = json(&lab, &args);
     for test in result["tests"].as_array().into_iter().flatten() {
         println!("{} {} ({} ms)", test["name"], test["result"], test["ms"]);
+        if test["result"] == "skipped" {
+            eprintln!("skipped: {}: {}", test["name"], test["message"]);
+        }
     }
     assert_eq!(result["failed"], 0, "{result:#}");
     assert!(result["passed"].as_u64() >= Some(1), "{result:#}");
