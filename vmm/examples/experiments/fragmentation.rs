@@ -90,7 +90,9 @@ fn draw(file: &Path, curves: &[(&str, Vec<Empty>)]) -> anyhow::Result<()> {
         .configure_mesh()
         .x_desc("round: unmovable memory grows by the same amount in each")
         .y_desc("unusable free space index, order 9")
+        .x_labels(rounds)
         .x_label_formatter(&|value| format!("{value:.0}"))
+        .light_line_style(TRANSPARENT)
         .draw()?;
     for ((name, curve), colour) in curves.iter().zip([BLUE, RED]) {
         let points = curve.iter().enumerate().map(|(round, empty)| (round as f64, f64::from(empty.unusable) / 1000.0));

@@ -64,7 +64,7 @@ fn an_empty_slab_goes_when_it_is_not_needed_and_shrink_takes_the_rest() {
         let mut cx = context(RAM, kind);
         let free = cx.frames.free();
         let mut cache = Model::new(&mut cx, "shrunk", 256, 0, false);
-        let count = if cfg!(miri) { 240 } else { 600 };
+        let count = if cfg!(miri) { 320 } else { 600 };
         let objects: Vec<u64> = (0..count).map(|n| cache.take(&mut cx, n).expect("plenty")).collect();
         let slabs = cx.slabs.slabs(cache.id);
         assert!(u64::from(slabs) >= count * 256 / 4096, "{slabs}");
