@@ -19,7 +19,7 @@ use crate::{
     vma::{Slots, VmFlags, Vma, VmaSet},
 };
 
-/// One area. It is kept as a [`Vma`] whose fields mean what [`Area::to_vma`] says.
+/// One area. It is kept as a [`Vma`] whose fields mean what `Area::to_vma` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Area {
     /// First byte.
